@@ -1,0 +1,1 @@
+"""Adversarial attacks on text models: the catalog, their assets and the runner."""

@@ -1,0 +1,71 @@
+"""What an attack did to each example, and the metrics made of it. Plain data and pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class AttackOutcome:
+    """What an attack did to one example.
+
+    Attributes:
+        id: the example's id.
+        label: its gold label.
+        predicted: the victim's class for the original.
+        outcome: ``skipped`` (wrong before the attack), ``failed`` (still right) or ``success``.
+        adversarial: the victim's class for the perturbed example.
+        queries: model queries as TextAttack counts them, the one for the original included and repeated texts
+            counted again; the victim itself is asked at most this often.
+        words: words in the part of the column that may be perturbed.
+        perturbed_words: how many of them differ; after insertions or deletions, the word edit distance.
+        original: the chosen column before.
+        perturbed: the chosen column after; of a failed attack its strongest attempt.
+    """
+
+    id: str
+    label: int
+    predicted: int
+    outcome: Literal["skipped", "failed", "success"]
+    adversarial: int
+    queries: int
+    words: int
+    perturbed_words: int
+    original: str
+    perturbed: str
+
+
+def summarize(outcomes: Sequence[AttackOutcome]) -> dict[str, float]:
+    """The metrics of an attack over all sampled examples.
+
+    Returns:
+        ``accuracy_under_attack`` (right even after the attack, skipped examples counting as wrong) and
+        ``clean_accuracy``, shares of all examples; ``success_rate``, share of the attacked ones (0 when there
+        were none); ``mean_queries`` over the attacked; ``mean_perturbed_words``, mean share of changed words
+        over the successes (0 without any), in [0, 1]; ``examples``, their number. All 0 for no examples.
+    """
+    attacked = [outcome for outcome in outcomes if outcome.outcome != "skipped"]
+    successes = [outcome for outcome in attacked if outcome.outcome == "success"]
+    return {
+        "accuracy_under_attack": (len(attacked) - len(successes)) / max(1, len(outcomes)),
+        "clean_accuracy": len(attacked) / max(1, len(outcomes)),
+        "success_rate": len(successes) / max(1, len(attacked)),
+        "mean_queries": sum(outcome.queries for outcome in attacked) / max(1, len(attacked)),
+        "mean_perturbed_words": sum(min(1.0, o.perturbed_words / max(1, o.words)) for o in successes)
+        / max(1, len(successes)),
+        "examples": float(len(outcomes)),
+    }
+
+
+def changed_words(before: Sequence[str], after: Sequence[str]) -> int:
+    """How many words differ: by position, as TextAttack counts; if the lengths differ, the edit distance."""
+    if len(before) == len(after):
+        return sum(left != right for left, right in zip(before, after, strict=True))
+    row = list(range(len(after) + 1))
+    for i, left in enumerate(before, start=1):
+        diagonal, row[0] = row[0], i
+        for j, right in enumerate(after, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
+    return row[-1]

@@ -1,0 +1,1 @@
+"""What a cell does: from its spec in the store to a published record."""

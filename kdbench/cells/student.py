@@ -1,0 +1,172 @@
+"""A student cell: train one student (or assistant) with one method."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from kdbench.budget import Budget, Updates
+from kdbench.cells.common import make_accelerator, report_progress, start_trackers, write_log
+from kdbench.cells.data import load_training, model_spec
+from kdbench.cells.job import CellResult, Job
+from kdbench.errors import MethodError
+from kdbench.hashing import digest
+from kdbench.methods.base import Checkpoint, Method, TeacherRef, Trajectory
+from kdbench.methods.registry import METHODS
+from kdbench.models.build import build_classifier, build_generator, check_vocabulary, load_tokenizer
+from kdbench.training.generator import warm_up
+from kdbench.training.teachers import TeacherBank
+from kdbench.training.trainer import Trainer, TrainingData
+
+
+def run(job: Job) -> CellResult:
+    """Train the student and leave its best weights, by the selection split, in ``model/``."""
+    spec, task = job.spec, job.spec["task"]
+    budget = Budget.model_validate(spec["budget"])
+    student_spec = model_spec(spec["model"], "student")
+    tokenizer = load_tokenizer(student_spec, job.locations)
+    data = load_training(job, tokenizer)
+    outputs = len(task["labels"]) or 1
+    method = _method(job)
+    method.check_kind(task["kind"])
+    trajectory, folders = _teachers(job)
+    check_vocabulary({"student": tokenizer, **_tokenizers(job, folders)})
+    updates = Updates.of(budget, len(data.train))
+    stages = method.stages(updates, trajectory)
+    cost = method.cost(updates, trajectory)
+    model = build_classifier(student_spec, outputs, data.regression, job.locations, seed=spec["seed"])
+    accelerator = make_accelerator(job, budget)
+    start_trackers(accelerator, job)
+
+    def random_teacher() -> PreTrainedModel:
+        view = model_spec(spec["random_teacher"], "random teacher")
+        return build_classifier(view, outputs, data.regression, job.locations, seed=spec["seed"], random=True)
+
+    device = accelerator.device
+    teachers = TeacherBank(job.store.cache, data.train, device, folders, random_teacher, budget.precision)
+    trainer = Trainer(
+        accelerator,
+        model,
+        tokenizer,
+        data,
+        stages,
+        budget,
+        learning_rate=budget.learning_rate,
+        seed=spec["seed"],
+        folder=job.work / "checkpoint",
+        teachers=teachers,
+        generator=lambda steps: _generator(job, data, tokenizer, steps, budget, device).to(device),
+        on_progress=report_progress(job),
+    )
+    result = trainer.run()
+    accelerator.end_training()
+    result.model.save_pretrained(job.out / "model", safe_serialization=True)
+    tokenizer.save_pretrained(job.out / "model")
+    write_log(job, result.log)
+    return CellResult(
+        metrics={f"selection_{data.metric}": result.score},
+        details={
+            "stages": [{"name": stage.name, "updates": stage.steps, "legs": len(stage.legs)} for stage in stages],
+            "selections": result.scores,
+            "train_examples": len(data.train),
+            "selection_examples": len(data.selection),
+        },
+        cost={
+            "student_updates": cost.student_updates,
+            "examples": cost.student_updates * budget.batch_size,
+            "live_teacher_updates": cost.live_teacher_updates,
+            "cached_teacher_examples": cost.cached_checkpoints * len(data.train),
+            "generator_updates": cost.generator_updates,
+            "assistants": cost.assistants,
+        },
+    )
+
+
+def _method(job: Job) -> Method:
+    """The method of the spec; plugin files are taken from the store, by digest."""
+    views = job.spec["method"]
+    for view in views:
+        if view["source"].startswith("plugin:"):
+            METHODS.load_plugin(job.store.root / "plugins" / f"{view['source'][7:]}.py")
+        found = METHODS.source(view["name"])
+        if found != view["source"]:
+            raise MethodError(f"method {view['name']}: planned with {view['source']}, but {found} is installed here")
+    settings = {view["name"]: view["config"] for view in views}
+    return METHODS.build("+".join(view["name"] for view in views), settings)
+
+
+def _teachers(job: Job) -> tuple[Trajectory, dict[TeacherRef, tuple[str, Path]]]:
+    """The teacher's trajectory and where every teacher's files are."""
+    upstream: dict[str, Any] = job.spec["upstream"]
+    folders: dict[TeacherRef, tuple[str, Path]] = {}
+    checkpoints: list[Checkpoint] = []
+    if upstream["teacher"]:
+        cell = job.store.cell(upstream["teacher"])
+        for entry in json.loads((cell / "trajectory.json").read_text(encoding="utf-8")):
+            checkpoints.append(Checkpoint(entry["index"], entry["epoch"], entry["step"], entry["score"]))
+            folder = cell / "checkpoints" / f"{entry['index']:03d}"
+            folders[TeacherRef("checkpoint", entry["index"])] = (upstream["teacher"], folder)
+    for index, key in enumerate(upstream["assistants"]):
+        folders[TeacherRef("assistant", index)] = (key, job.store.cell(key) / "model")
+    if not checkpoints:  # methods without a trained teacher still ask which checkpoint is best
+        checkpoints = [Checkpoint(0, 0.0, 0, 0.0)]
+    return Trajectory(tuple(checkpoints), len(upstream["assistants"])), folders
+
+
+def _tokenizers(job: Job, folders: dict[TeacherRef, tuple[str, Path]]) -> dict[str, PreTrainedTokenizerBase]:
+    """Tokenizers of everything that reads the student's token ids, by role."""
+    found: dict[str, PreTrainedTokenizerBase] = {}
+    for role, key in (("teacher", job.spec["upstream"]["teacher"]), *_named_assistants(job)):
+        if key:
+            folder = job.store.cell(key) / "model"
+            found[role] = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+    for role in ("generator", "random_teacher"):
+        if job.spec[role]:
+            found[role] = load_tokenizer(model_spec(job.spec[role], role), job.locations)
+    return found
+
+
+def _named_assistants(job: Job) -> list[tuple[str, str]]:
+    return [(f"assistant {index}", key) for index, key in enumerate(job.spec["upstream"]["assistants"])]
+
+
+def _generator(
+    job: Job,
+    data: TrainingData,
+    tokenizer: PreTrainedTokenizerBase,
+    steps: int,
+    budget: Budget,
+    device: torch.device,
+) -> PreTrainedModel:
+    """The pair's generator, warmed up where it has no masked-LM head; the warm-up is shared by all cells."""
+    view = job.spec["generator"]
+    model, trained_head = build_generator(model_spec(view, "generator"), job.locations, seed=0)
+    if trained_head or not steps:
+        return model
+
+    def produce(folder: Path) -> None:
+        job.report({"stage": "generator warm-up", "step": 0, "total": steps, "terms": {}})
+        options = {"steps": steps, "seed": 0, "batch_size": budget.batch_size, "precision": budget.precision}
+        history = warm_up(model.to(device), data.train, tokenizer, **options)
+        tail = sum(history[-10:]) / len(history[-10:])
+        (folder / "warm-up.json").write_text(json.dumps({"first": history[0], "last": tail}), encoding="utf-8")
+        save_file({k: v.contiguous().clone() for k, v in model.state_dict().items()}, folder / "model.safetensors")
+
+    key = {
+        "generator": view,
+        "data": job.spec["task"]["data"]["fingerprint"],
+        "task": digest(job.spec["task"]),
+        "max_train": budget.max_train,
+        "batch_size": budget.batch_size,
+        "precision": budget.precision,
+        "threads": budget.threads,
+        "steps": steps,
+    }
+    folder = job.store.cache.get("generator", key, produce)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model

@@ -1,0 +1,104 @@
+"""A teacher cell: train a teacher and keep its footsteps."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from kdbench.budget import Budget, Updates
+from kdbench.cells.common import make_accelerator, report_progress, write_log, start_trackers
+from kdbench.cells.data import load_training, model_spec
+from kdbench.cells.job import CellResult, Job
+from kdbench.errors import ModelError
+from kdbench.methods.base import Stage
+from kdbench.methods.objectives import CrossEntropy
+from kdbench.methods.schedules import constant
+from kdbench.models.build import build_classifier, load_tokenizer
+from kdbench.training.trainer import Trainer
+
+
+class LabelMapError(ModelError):
+    """A teacher that is worse than chance on its own task: its labels are swapped, or it learnt nothing."""
+
+
+def run(job: Job) -> CellResult:
+    """Train, leave one checkpoint per selection in ``checkpoints/`` and the best one in ``model/``.
+
+    Raises:
+        LabelMapError: the best checkpoint is not above chance by the task's margin.
+    """
+    spec, task = job.spec, job.spec["task"]
+    budget = Budget.model_validate(spec["budget"])
+    model_view = model_spec(spec["model"], "teacher")
+    tokenizer = load_tokenizer(model_view, job.locations)
+    data = load_training(job, tokenizer)
+    model = build_classifier(
+        model_view, len(task["labels"]) or 1, data.regression, job.locations, seed=spec["seed"]
+    )
+    updates = Updates.of(budget.model_copy(update={"epochs": budget.teacher_epochs}), len(data.train))
+    trajectory = job.work / "trajectory"
+    accelerator = make_accelerator(job, budget)
+    start_trackers(accelerator, job)
+
+    def keep(index: int, step: int, score: float, current: PreTrainedModel) -> None:
+        folder = trajectory / f"{index:03d}"
+        shutil.rmtree(folder, ignore_errors=True)
+        current.save_pretrained(folder, safe_serialization=True)
+
+    trainer = Trainer(
+        accelerator,
+        model,
+        tokenizer,
+        data,
+        [Stage("teacher", constant(updates.total), CrossEntropy())],
+        budget,
+        learning_rate=budget.teacher_learning_rate,
+        seed=spec["seed"],
+        folder=job.work / "checkpoint",
+        selections_per_epoch=budget.checkpoints_per_epoch,
+        on_selection=keep,
+        on_progress=report_progress(job),
+    )
+    result = trainer.run()
+    accelerator.end_training()
+    checkpoints = [
+        {
+            "index": index,
+            "step": entry["step"],
+            "epoch": round(entry["step"] / updates.per_epoch, 4),
+            "score": entry["selection"],
+        }
+        for index, entry in enumerate(result.scores)
+    ]
+    _check_labels(spec, data.metric, max(entry["score"] for entry in checkpoints))
+    best = max(checkpoints, key=lambda entry: (entry["score"], -entry["index"]))
+    shutil.copytree(trajectory, job.out / "checkpoints")
+    shutil.copytree(trajectory / f"{best['index']:03d}", job.out / "model")
+    tokenizer.save_pretrained(job.out / "model")
+    (job.out / "trajectory.json").write_text(json.dumps(checkpoints, indent=1), encoding="utf-8")
+    write_log(job, result.log)
+    return CellResult(
+        metrics={f"selection_{data.metric}": best["score"]},
+        details={
+            "best_checkpoint": best["index"],
+            "train_examples": len(data.train),
+            "selection_examples": len(data.selection),
+        },
+        cost={"teacher_updates": updates.total, "examples": updates.total * budget.batch_size},
+    )
+
+
+def _check_labels(spec: dict[str, Any], metric: str, score: float) -> None:
+    """Chance is 1/classes for accuracy and 0 for correlations; F1 has none and is not checked."""
+    task, margin = spec["task"], spec["chance_margin"]
+    if metric == "f1":
+        return
+    chance = 1 / len(task["labels"]) if metric == "accuracy" else 0.0
+    if score < chance + margin:
+        raise LabelMapError(
+            f"teacher on {task['name']}: {metric} {score:.3f} on the selection split is below chance + margin "
+            f"({chance:.3f} + {margin:.3f}): check label_map and columns, or give it more training"
+        )

@@ -1,0 +1,134 @@
+"""Tiny trainings for checks: the real trainer, models of a few thousand weights, sentences that ship."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from kdbench.artifacts import ArtifactCache
+from kdbench.budget import Budget, Updates
+from kdbench.hashing import file_digest
+from kdbench.locations import Locations
+from kdbench.methods.base import Method, TeacherRef, Trajectory
+from kdbench.models.build import build_classifier, build_generator
+from kdbench.models.spec import ModelSource, ModelSpec, TinyBert
+from kdbench.models.tiny import tiny_tokenizer
+from kdbench.tasks.dataset import carve_selection, to_examples
+from kdbench.tasks.spec import Columns
+from kdbench.training.encoding import encode
+from kdbench.training.teachers import TeacherBank
+from kdbench.training.trainer import Trainer, TrainingData
+
+SENTENCES = Path(__file__).parent / "data" / "sentences.jsonl"
+_BUDGET = Budget(batch_size=8, learning_rate=1e-2)
+_NOWHERE = Locations(offline=True)
+
+
+@dataclass(frozen=True)
+class TinyTask:
+    """A tiny task with a teacher's trajectory and an assistant on disk."""
+
+    data: TrainingData
+    tokenizer: PreTrainedTokenizerBase
+    folders: dict[TeacherRef, tuple[str, Path]]
+    trajectory: Trajectory
+    outputs: int
+    scratch: Path
+
+    @property
+    def per_epoch(self) -> int:
+        """Updates in an epoch."""
+        return Updates.of(_BUDGET, len(self.data.train)).per_epoch
+
+    def teacher_digests(self) -> list[str]:
+        """Fingerprints of all teachers' weights on disk."""
+        return [file_digest(folder / "model.safetensors") for _, folder in self.folders.values()]
+
+
+@dataclass(frozen=True)
+class TinyRun:
+    """What one tiny training left."""
+
+    weights: bytes
+    unmoved: list[str] = field(default_factory=list)
+    teacher_gradients: bool = False
+
+
+def tiny_task(kind: str, scratch: Path, checkpoints: int) -> TinyTask:
+    """Build the tiny task of one kind, its teachers with random weights."""
+    table = pd.read_json(SENTENCES, lines=True)
+    regression = kind == "text-regression"
+    columns = Columns(text="text", label="score" if regression else "label")
+    labels = [] if regression else ["negative", "positive"]
+    examples = to_examples(table, columns, labels, {}, SENTENCES.name)
+    train, selection = carve_selection(examples, 0.2, 100)
+    tokenizer = tiny_tokenizer()
+    data = TrainingData(
+        encode(train, tokenizer, 64),
+        encode(selection, tokenizer, 64),
+        "pearson" if regression else "accuracy",
+        regression,
+    )
+    outputs = len(labels) or 1
+    refs = [TeacherRef("checkpoint", index) for index in range(checkpoints)] + [TeacherRef("assistant", 0)]
+    folders = {}
+    for number, ref in enumerate(refs):
+        folder = scratch / f"teacher-{number}"
+        _tiny_model(3, outputs, regression, seed=100 + number).save_pretrained(folder)
+        folders[ref] = (f"tiny-{number}", folder)
+    trajectory = Trajectory(Trajectory.nominal(checkpoints).checkpoints, assistants=1)
+    return TinyTask(data, tokenizer, folders, trajectory, outputs, scratch)
+
+
+def train(method: Method, task: TinyTask, *, seed: int, updates: int) -> TinyRun:
+    """One tiny training with the real trainer."""
+    model = _tiny_model(2, task.outputs, task.data.regression, seed)
+    initial = {name: value.clone() for name, value in model.state_dict().items()}
+    with tempfile.TemporaryDirectory(dir=task.scratch) as folder:
+        teachers = TeacherBank(
+            ArtifactCache(Path(folder) / "cache"),
+            task.data.train,
+            torch.device("cpu"),
+            task.folders,
+            lambda: _tiny_model(3, task.outputs, task.data.regression, seed=7),
+        )
+        trainer = Trainer(
+            Accelerator(cpu=True),
+            model,
+            task.tokenizer,
+            task.data,
+            method.stages(Updates(updates, task.per_epoch), task.trajectory),
+            _BUDGET,
+            learning_rate=_BUDGET.learning_rate,
+            seed=seed,
+            folder=Path(folder) / "checkpoint",
+            teachers=teachers,
+            generator=lambda _: _tiny_generator(),
+        )
+        trainer.run()
+    last = trainer.last_weights()
+    held = teachers.loaded
+    return TinyRun(
+        weights=b"".join(np.ascontiguousarray(value.numpy()).tobytes() for value in last.values()),
+        unmoved=[name for name, _ in model.named_parameters() if torch.equal(last[name], initial[name])],
+        teacher_gradients=held is not None and any(p.grad is not None for p in held.parameters()),
+    )
+
+
+def _tiny_model(layers: int, outputs: int, regression: bool, seed: int) -> PreTrainedModel:
+    spec = ModelSpec(name="tiny", source=ModelSource(tiny=TinyBert(layers=layers, hidden=16)))
+    return build_classifier(spec, outputs, regression, _NOWHERE, seed=seed)
+
+
+def _tiny_generator() -> PreTrainedModel:
+    spec = ModelSpec(name="tiny", source=ModelSource(tiny=TinyBert(layers=1, hidden=16)))
+    return build_generator(spec, _NOWHERE, seed=0)[0]
+
+

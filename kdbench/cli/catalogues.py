@@ -1,0 +1,192 @@
+"""What ``list`` and ``describe`` know about each kind of thing, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from kdbench.errors import UnknownNameError
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the things of one kind are listed and described."""
+
+    rows: Callable[[], list[Row]]
+    describe: Callable[[str], Row]
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().splitlines()[0] if (text or "").strip() else ""
+
+
+def _method_rows() -> list[Row]:
+    from kdbench.methods.registry import METHODS
+
+    broken = METHODS.check_entry_points()
+    rows = []
+    for name in METHODS.names():
+        if name in broken:
+            continue
+        cls = METHODS.get(name)
+        rows.append({"name": name, "source": METHODS.source(name), "cite": cls.cite, "summary": _first_line(cls.__doc__)})
+    rows += [{"name": name, "source": "broken", "cite": "", "summary": reason} for name, reason in broken.items()]
+    return rows
+
+
+def _describe_method(expression: str) -> Row:
+    from kdbench.budget import Updates
+    from kdbench.methods.base import Trajectory
+    from kdbench.methods.registry import METHODS
+
+    method = METHODS.build(expression)
+    updates, trajectory = Updates(1000, 100), Trajectory.nominal(6, assistants=1)
+    cost = method.cost(updates, trajectory)
+    stages = method.stages(updates, trajectory)
+    parts = method.parts()
+    return {
+        "name": expression,
+        "source": ", ".join(METHODS.source(part.name) for part in parts),
+        "cite": "; ".join(part.cite for part in parts),
+        "tasks": sorted(set.intersection(*(set(part.kinds) for part in parts))),
+        "formula": "\n\n".join(_clean(part.__doc__) for part in map(type, parts)),
+        "settings": {part.name: settings_of(part.Config) for part in parts},
+        "stages of 1000 updates": [
+            {
+                "name": stage.name,
+                "updates": stage.steps,
+                "legs": len(stage.legs),
+                "teacher": stage.distills,
+                "augmenter": type(stage.augmenter).__name__ if stage.augmenter else None,
+            }
+            for stage in stages
+        ],
+        "cost of 1000 updates": cost.__dict__,
+    }
+
+
+def _clean(text: str | None) -> str:
+    import inspect
+
+    return inspect.cleandoc(text or "")
+
+
+def settings_of(model: type[BaseModel]) -> list[Row]:
+    """Fields of a settings class: name, type, default, meaning."""
+    rows = []
+    for name, field in model.model_fields.items():
+        annotation = str(field.annotation).replace("typing.", "")
+        kind = annotation if "[" in annotation or "|" in annotation else getattr(field.annotation, "__name__", annotation)
+        rows.append({"field": name, "type": kind, "default": field.default, "meaning": field.description or ""})
+    return rows
+
+
+def _task_rows() -> list[Row]:
+    from kdbench.tasks.spec import TASKS
+
+    return [
+        {
+            "name": task.name,
+            "kind": task.kind,
+            "metrics": ", ".join(task.metrics),
+            "out-of-domain": ", ".join(dataset.name for dataset in task.ood),
+            "summary": task.description,
+        }
+        for task in map(TASKS.get, TASKS.names())
+    ]
+
+
+def _pair_rows() -> list[Row]:
+    from kdbench.models.spec import PAIRS
+
+    return [
+        {
+            "name": pair.name,
+            "teacher": pair.teacher.name,
+            "student": pair.student.name,
+            "assistants": ", ".join(model.name for model in pair.assistants),
+            "summary": pair.description,
+        }
+        for pair in map(PAIRS.get, PAIRS.names())
+    ]
+
+
+def _attack_rows() -> list[Row]:
+    from kdbench.attacks.assets import missing_assets
+    from kdbench.attacks.spec import ATTACKS
+    from kdbench.locations import Locations
+
+    assets = Locations.from_environment().assets()
+    rows = []
+    for attack in map(ATTACKS.get, ATTACKS.names()):
+        lacking = missing_assets(attack, assets)
+        runs = "yes" if not lacking else "no: kdbench describe attack " + attack.name
+        rows.append({"name": attack.name, "kind": attack.kind, "runs here": runs, "summary": attack.description})
+    return rows
+
+
+def _suite_rows() -> list[Row]:
+    from kdbench.suite import load_suite, suite_names
+
+    return [
+        {
+            "name": suite.name,
+            "tasks": ", ".join(suite.tasks),
+            "pairs": ", ".join(suite.pairs),
+            "budgets": ", ".join(f"{name}*" if name == suite.budget else name for name in suite.budgets),
+            "summary": " ".join(suite.description.split()),
+        }
+        for suite in map(load_suite, suite_names())
+    ]
+
+
+def _dump(kind: str) -> Callable[[str], Row]:
+    """Description of something that is defined by a YAML file: the definition itself."""
+
+    def describe(name: str) -> Row:
+        from kdbench.attacks.assets import missing_assets
+        from kdbench.attacks.spec import ATTACKS
+        from kdbench.locations import Locations
+        from kdbench.models.spec import PAIRS
+        from kdbench.suite import load_suite
+        from kdbench.tasks.spec import TASKS
+
+        if kind == "suite":
+            return load_suite(name).model_dump(mode="json", exclude_defaults=True)
+        spec: BaseModel = {"task": TASKS, "pair": PAIRS, "attack": ATTACKS}[kind].get(name)
+        row: Row = spec.model_dump(mode="json", exclude_defaults=True)
+        if kind == "attack":
+            lacking = missing_assets(ATTACKS.get(name), Locations.from_environment().assets())
+            row["missing here"] = lacking
+        return row
+
+    return describe
+
+
+KINDS: dict[str, Kind] = {
+    "methods": Kind(_method_rows, _describe_method),
+    "pairs": Kind(_pair_rows, _dump("pair")),
+    "tasks": Kind(_task_rows, _dump("task")),
+    "attacks": Kind(_attack_rows, _dump("attack")),
+    "suites": Kind(_suite_rows, _dump("suite")),
+}
+
+
+def kind_of(word: str) -> Kind:
+    """The kind for ``method`` or ``methods``.
+
+    Raises:
+        UnknownNameError: with suggestions.
+    """
+    plural = word if word.endswith("s") else f"{word}s"
+    if plural not in KINDS:
+        raise UnknownNameError("kind", word, KINDS)
+    return KINDS[plural]
+
+

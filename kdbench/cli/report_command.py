@@ -1,0 +1,57 @@
+"""``kdbench report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kdbench.cli.options import store_option
+
+
+@click.command("report")
+@click.option("--suite", "suite_name", required=True, help="Name of a suite that was run.")
+@store_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("leaderboards"),
+    show_default=True,
+    help="Leaderboards are written to OUT/<suite>/.",
+)
+@click.option("--budget", default="", help="Budget to report [the one run last].")
+@click.option("--version", default="", help="Suite version to report, by its first letters [the one run last].")
+def command(suite_name: str, store: Path, out: Path, budget: str, version: str) -> None:
+    """Write leaderboard.md, leaderboard.csv and results.csv, and print the table.
+
+    Reads finished cells only; can be run at any time, also while a run is going on.
+    """
+    from kdbench.cli.console import console
+    from kdbench.manifest import find_manifest
+    from kdbench.reports.csv import summary_csv, tidy_csv
+    from kdbench.reports.markdown import to_markdown
+    from kdbench.reports.table import build_leaderboard
+    from kdbench.reports.terminal import print_leaderboard
+    from kdbench.store import Store, write_atomic
+
+    source = Store(store)
+    name = Path(suite_name).stem if suite_name.endswith((".yaml", ".yml")) else suite_name
+    manifest, others = find_manifest(source, name, budget, version)
+    board = build_leaderboard(source, manifest)
+    folder = out / manifest.suite
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "leaderboard.md": to_markdown(board),
+        "leaderboard.csv": summary_csv(board),
+        "results.csv": tidy_csv(board),
+    }
+    for file, text in contents.items():
+        write_atomic(folder / file, text)
+    print_leaderboard(board, console)
+    for other in others:
+        console.print(
+            f"not included: another run of {other.suite}, budget {other.budget}, version {other.version} "
+            f"(--budget {other.budget} --version {other.version} reports that)",
+            soft_wrap=True,
+        )
+    console.print("written: " + ", ".join(str(folder / file) for file in contents), soft_wrap=True)

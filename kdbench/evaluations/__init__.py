@@ -1,0 +1,1 @@
+"""Evaluations: one file each, named as in specs, each with ``run(job) -> CellResult``."""

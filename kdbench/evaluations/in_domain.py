@@ -1,0 +1,5 @@
+"""The ``in_domain`` evaluation: the task's reported split."""
+
+from kdbench.evaluations.classify import evaluate_dataset as run
+
+__all__ = ["run"]

@@ -1,0 +1,138 @@
+"""Fetching everything a suite needs into mirrors that an offline machine can read."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdbench.attacks.assets import missing_assets
+from kdbench.errors import DataError, KDBenchError
+from kdbench.locations import Locations
+from kdbench.models.locate import locate_model
+from kdbench.models.spec import ModelSource
+from kdbench.suite import Suite
+from kdbench.tasks.sources import locate, read
+from kdbench.tasks.spec import DataSource
+
+_MODEL_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that was to be fetched, and what became of it: ``fetched``, ``there`` or why not."""
+
+    kind: str
+    name: str
+    status: str
+    problem: str = ""
+
+
+def fetch_suite(
+    suite: Suite, target: Path, locations: Locations, pairs: tuple[str, ...] = (), tasks: tuple[str, ...] = ()
+) -> Iterator[Item]:
+    """Copy or download datasets to ``target/data`` and models to ``target/models``; what is there stays.
+
+    Nothing half-written is left under its final name, so an interrupted fetch can be repeated.
+    """
+    for source, split in _datasets(suite, tasks):
+        path = target / "data" / source.folder / f"{split}.parquet"
+        yield _item("dataset", source.describe(split), path, lambda s=source, n=split, p=path: _data(s, n, p, locations))
+    for model in _models(suite, pairs):
+        name = f"packages/{model.package}" if model.package else str(model.hub)
+        folder = target / "models" / name
+        yield _item("model", model.title, folder, lambda m=model, f=folder: _model(m, f, locations))
+    assets = (*locations.assets(), target / "data" / "resources")
+    _copy_resources(locations, target / "data" / "resources")
+    for attack in suite.attacks.values():
+        lacking = missing_assets(attack, assets)
+        yield Item("attack", attack.name, "missing" if lacking else "there", "; ".join(lacking))
+
+
+def _datasets(suite: Suite, tasks: tuple[str, ...]) -> list[tuple[DataSource, str]]:
+    found: dict[tuple[str, str], tuple[DataSource, str]] = {}
+    for name, task in suite.tasks.items():
+        if tasks and name not in tasks:
+            continue
+        wanted = [(task.source, task.splits.train), (task.source, task.splits.evaluation)]
+        if suite.evaluations.ood:
+            wanted += [(dataset.source, dataset.split) for dataset in task.ood]
+        for source, split in wanted:
+            if source.files is None:
+                found[source.folder, split] = (source, split)
+    return list(found.values())
+
+
+def _models(suite: Suite, pairs: tuple[str, ...]) -> list[ModelSource]:
+    found: dict[str, ModelSource] = {}
+    for name, pair in suite.pairs.items():
+        if pairs and name not in pairs:
+            continue
+        for model in pair.models():
+            if model.source.tiny is None:
+                found[model.source.title] = model.source
+    return list(found.values())
+
+
+def _item(kind: str, name: str, path: Path, make: Callable[[], None]) -> Item:
+    if path.exists():
+        return Item(kind, name, "there")
+    try:
+        make()
+    except KDBenchError as error:
+        return Item(kind, name, "missing", str(error))
+    return Item(kind, name, "fetched")
+
+
+def _data(source: DataSource, split: str, path: Path, locations: Locations) -> None:
+    located = locate(source, split, locations)
+    table = read(located, locations)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".tmp")
+    if located.path is not None:
+        shutil.copyfile(located.path, scratch)  # the same bytes, hence the same fingerprint
+    else:
+        table.to_parquet(scratch)
+    scratch.rename(path)
+
+
+def _model(source: ModelSource, folder: Path, locations: Locations) -> None:
+    located = locate_model(source, locations)
+    if located.missing:
+        raise DataError(located.missing)
+    scratch = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(scratch, ignore_errors=True)
+    if located.path is not None:
+        files = [file for pattern in _MODEL_FILES for file in sorted(located.path.glob(pattern))]
+        scratch.mkdir(parents=True)
+        for file in files:
+            shutil.copyfile(file, scratch / file.name)
+    else:
+        _download(source, scratch)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch.rename(folder)
+
+
+def _download(source: ModelSource, folder: Path) -> None:
+    """A snapshot without pickles; weights that exist only as a pickle are converted by transformers."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        snapshot_download(str(source.hub), revision=source.revision, local_dir=folder, allow_patterns=_MODEL_FILES)
+        if not list(folder.glob("*.safetensors")):
+            from transformers import AutoModel
+
+            model = AutoModel.from_pretrained(str(source.hub), revision=source.revision, use_safetensors=True)
+            model.save_pretrained(folder, safe_serialization=True)
+    except Exception as error:  # the hub client raises many unrelated classes
+        shutil.rmtree(folder, ignore_errors=True)
+        raise DataError(f"{source.hub}: the hub did not deliver it: {type(error).__name__}: {error}") from error
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+
+
+def _copy_resources(locations: Locations, target: Path) -> None:
+    """Attack assets that a mirror holds travel along."""
+    for folder in locations.assets():
+        if folder.is_dir() and folder.resolve() != target.resolve():
+            shutil.copytree(folder, target, dirs_exist_ok=True)

@@ -1,0 +1,128 @@
+"""Manifests: what was asked for, kept in the store so that reports need no plan, data or plugin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from kdbench.errors import ReportError
+from kdbench.hashing import canonical_json
+from kdbench.locks import locked
+from kdbench.methods.registry import METHODS
+from kdbench.plan import TEACHER, Plan
+from kdbench.schema import Spec
+from kdbench.store import Store, write_atomic
+
+
+class ManifestRow(Spec):
+    """One place in the tables and the cell that fills it."""
+
+    key: str
+    pair: str
+    task: str
+    method: str
+    seed: int
+    evaluation: str = ""
+    dataset: str = ""
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What makes two rows compete for one place."""
+        return (self.pair, self.task, self.method, str(self.seed), self.evaluation, self.dataset)
+
+
+class SkippedRow(Spec):
+    """Something that could not be had when it was planned."""
+
+    task: str
+    evaluation: str
+    dataset: str
+    reason: str
+
+
+class MethodInfo(Spec):
+    """What a leaderboard says about a method."""
+
+    cite: str = ""
+    parts: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Manifest(Spec):
+    """Everything that has been asked of one suite version under one budget."""
+
+    suite: str
+    suite_version: int
+    budget: str
+    version: str
+    description: str = ""
+    metrics: dict[str, list[str]] = Field(description="task -> metrics, the primary one first")
+    methods: dict[str, MethodInfo]
+    rows: list[ManifestRow]
+    skipped: list[SkippedRow] = Field(default_factory=list)
+    commands: list[str] = Field(default_factory=list)
+    order: int = 0
+
+
+def update_manifest(store: Store, plan: Plan, command: str) -> Manifest:
+    """Add a plan to what the store has been asked for; the newest plan wins a contested place."""
+    path = store.root / "plans" / f"{plan.suite.name}-{plan.budget}-{plan.version}.json"
+    with locked(store.root / "plans" / ".lock"):
+        known = [m for m in read_manifests(store) if m.suite == plan.suite.name]
+        old = next((m for m in known if m.version == plan.version and m.budget == plan.budget), None)
+        rows = {row.place: row for row in (old.rows if old else [])}
+        for row in plan.rows:
+            entry = ManifestRow(**row.__dict__)
+            rows[entry.place] = entry
+        skipped = {(s.task, s.evaluation, s.dataset): s for s in (old.skipped if old else [])}
+        filled = {(row.task, row.evaluation, row.dataset) for row in rows.values()}
+        for item in plan.skipped:
+            skipped[item.task, item.evaluation, item.dataset] = SkippedRow(**item.__dict__)
+        methods = dict(old.methods) if old else {}
+        methods[TEACHER] = MethodInfo()
+        for name, method in plan.methods.items():
+            parts = [{"name": p.name, "config": p.config.model_dump(mode="json")} for p in method.parts()]
+            cite = "; ".join(METHODS.get(part.name).cite for part in method.parts())
+            methods[name] = MethodInfo(cite=cite, parts=parts)
+        tasks = plan.suite.tasks
+        manifest = Manifest(
+            suite=plan.suite.name,
+            suite_version=plan.suite.version,
+            budget=plan.budget,
+            version=plan.version,
+            description=plan.suite.description,
+            metrics={name: list(task.metrics) for name, task in tasks.items()},
+            methods=methods,
+            rows=list(rows.values()),
+            skipped=[item for place, item in skipped.items() if place not in filled],
+            commands=list(dict.fromkeys([*(old.commands if old else []), command])),
+            order=max((m.order for m in known), default=0) + 1,
+        )
+        write_atomic(path, canonical_json(manifest.model_dump(mode="json")))
+    return manifest
+
+
+def read_manifests(store: Store) -> list[Manifest]:
+    """All readable manifests of a store."""
+    found = []
+    for path in sorted((store.root / "plans").glob("*.json")):
+        try:
+            found.append(Manifest.model_validate_json(path.read_bytes()))
+        except (OSError, ValidationError):
+            continue
+    return found
+
+
+def find_manifest(store: Store, suite: str, budget: str = "", version: str = "") -> tuple[Manifest, list[Manifest]]:
+    """The newest manifest that fits, and the others of the same suite, which are never mixed in.
+
+    Raises:
+        ReportError: nothing fits.
+    """
+    known = sorted((m for m in read_manifests(store) if m.suite == suite), key=lambda m: -m.order)
+    fitting = [m for m in known if (not budget or m.budget == budget) and m.version.startswith(version)]
+    if not fitting:
+        have = ", ".join(sorted({m.suite for m in read_manifests(store)})) or "nothing"
+        wanted = f"suite {suite}" + (f", budget {budget}" if budget else "") + (f", version {version}" if version else "")
+        raise ReportError(f"{store.root}: holds no run of {wanted} (it holds {have}); run it first: kdbench run …")
+    return fitting[0], [m for m in known if m is not fitting[0]]

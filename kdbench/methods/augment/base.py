@@ -1,0 +1,55 @@
+"""What an augmenter is given at the start of a stage, and what it must be able to do during it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Inputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class AugmenterContext:
+    """The world of one stage.
+
+    Attributes:
+        student: the model in training.
+        tokenizer: shared by all models.
+        generator: builds the pair's generator, ready to use; called at most once.
+        batch: inputs of a training batch by number, from an order of its own.
+        regression: whether logits are scores.
+        seed: of everything random in the augmenter.
+        precision: ``bf16`` or ``fp32`` for the augmenter's own updates.
+    """
+
+    student: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    generator: Callable[[int], PreTrainedModel]
+    batch: Callable[[int], Inputs]
+    regression: bool
+    seed: int
+    precision: str
+
+
+class AugmenterRun(Protocol):
+    """An augmenter at work on one stage."""
+
+    def before_update(self, step: int, teacher: PreTrainedModel) -> None:
+        """Called before student update ``step`` of the stage: the place for adversarial updates."""
+        ...
+
+    def augment(self, inputs: Inputs, step: int) -> Inputs:
+        """The extra inputs that go with a batch; the original is left as it is."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything needed to go on after an interruption."""
+        ...
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from :meth:`state`."""
+        ...

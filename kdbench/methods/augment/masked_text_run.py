@@ -1,0 +1,136 @@
+"""MATE-KD's augmenter at work (Rashid et al., ACL 2021, section 3).
+
+Masked positions are filled with samples of a masked-LM generator. For the generator's own updates
+the sample is a straight-through Gumbel-softmax: one-hot forward, soft backward, multiplied with each
+model's own word embeddings. For the student's updates no gradient reaches the generator, so the
+sample is plain token ids, which costs neither a ``(tokens, vocabulary)`` product nor embeddings.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from kdbench.hashing import derive_seed
+from kdbench.methods import losses
+from kdbench.methods.augment.base import AugmenterContext, Inputs
+from kdbench.methods.augment.masked_text import MaskedText
+
+
+class MaskedTextRun:
+    """One stage with one generator."""
+
+    def __init__(self, settings: MaskedText, context: AugmenterContext) -> None:
+        self.settings = settings
+        self.context = context
+        self.generator = context.generator(settings.warmup_steps).train()
+        self.optimizer = torch.optim.AdamW(self.generator.parameters(), lr=settings.generator_learning_rate)
+        self.special = torch.tensor(sorted(set(context.tokenizer.all_special_ids)), device=self.generator.device)
+        self.mask_token = int(context.tokenizer.mask_token_id)
+        self._updates = 0
+
+    def before_update(self, step: int, teacher: PreTrainedModel) -> None:
+        """At the start of every round, ``generator_steps`` updates that maximise the divergence."""
+        if step % self.settings.student_steps:
+            return
+        self.context.student.requires_grad_(False)
+        for _ in range(self.settings.generator_steps):
+            self._maximise(teacher)
+        self.context.student.requires_grad_(True)
+
+    def augment(self, inputs: Inputs, step: int) -> Inputs:
+        """x': masked tokens replaced by samples of the generator; the teacher and student read ids."""
+        with torch.no_grad(), self._autocast():
+            masked, holes = self._mask(inputs["input_ids"], ("student", step))
+            logits = masked_logits(self.generator, {**inputs, "input_ids": masked}, holes)
+            logits = logits.float()
+            noise = -torch.empty_like(logits).exponential_().log()
+            filled = masked.clone()
+            filled[holes] = (logits + noise).argmax(-1)
+        return {**inputs, "input_ids": filled}
+
+    def state(self) -> dict[str, Tensor]:
+        """Generator weights and its optimizer's moments."""
+        tensors = {f"model.{name}": value for name, value in self.generator.state_dict().items()}
+        for name, parameter in self.generator.named_parameters():
+            for part, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{part}.{name}"] = value
+        tensors["updates"] = torch.tensor(self._updates)
+        return tensors
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Put back what :meth:`state` took."""
+        self._updates = int(state["updates"])
+        self.generator.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})
+        for name, parameter in self.generator.named_parameters():
+            parts = {
+                part: state[f"optimizer.{part}.{name}"]
+                for part in ("step", "exp_avg", "exp_avg_sq")
+                if f"optimizer.{part}.{name}" in state
+            }
+            if parts:
+                self.optimizer.state[parameter] = parts
+
+    def _maximise(self, teacher: PreTrainedModel) -> None:
+        inputs = self.context.batch(self._updates)
+        torch.manual_seed(derive_seed("generator", self.context.seed, self._updates))
+        with self._autocast():
+            masked, holes = self._mask(inputs["input_ids"], ("generator", self._updates))
+            logits = masked_logits(self.generator, {**inputs, "input_ids": masked}, holes)
+            choice = F.gumbel_softmax(logits.float(), tau=1.0, hard=True)
+            student = self._embed_and_run(self.context.student, inputs, holes, choice)
+            target = self._embed_and_run(teacher, inputs, holes, choice)
+        if self.settings.divergence == "mse" or self.context.regression:
+            divergence = losses.mse(student, target)
+        else:
+            divergence = losses.soft_cross_entropy(student, target)
+        self.optimizer.zero_grad()
+        (-divergence).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.settings.generator_clip_norm)
+        self.optimizer.step()
+        self._updates += 1
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.context.precision == "bf16"
+        return torch.autocast(self.generator.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def _mask(self, ids: Tensor, salt: tuple[str, int]) -> tuple[Tensor, Tensor]:
+        """Mask each ordinary token with probability ρ; returns ids and the ``(batch, length)`` holes.
+
+        A batch in which chance picked nothing gets its first ordinary token masked.
+        """
+        source = torch.Generator().manual_seed(derive_seed("mask", self.context.seed, *salt))
+        coins = torch.rand(ids.shape, generator=source).to(ids.device)
+        ordinary = ~torch.isin(ids, self.special)
+        holes = ordinary & (coins < self.settings.mask_rate)
+        if not holes.any() and ordinary.any():
+            first = ordinary.flatten().nonzero()[0]
+            holes.view(-1)[first] = True
+        return ids.masked_fill(holes, self.mask_token), holes
+
+    def _embed_and_run(self, model: PreTrainedModel, inputs: Inputs, holes: Tensor, choice: Tensor) -> Tensor:
+        """Logits on inputs whose holes hold ``choice`` (one-hot) × the model's own word embeddings."""
+        words = model.get_input_embeddings()
+        embedded = words(inputs["input_ids"])
+        filled = (choice.to(words.weight.dtype) @ words.weight).to(embedded.dtype)  # type: ignore[operator]
+        embedded = embedded.masked_scatter(holes.unsqueeze(-1), filled)
+        others = {name: value for name, value in inputs.items() if name != "input_ids"}
+        logits: Tensor = model(inputs_embeds=embedded, **others).logits.float()
+        return logits
+
+
+def masked_logits(model: PreTrainedModel, inputs: Inputs, holes: Tensor) -> Tensor:
+    """Vocabulary logits at the ``True`` positions of ``holes`` only, ``(holes, vocabulary)``.
+
+    The vocabulary projection is most of a small masked-LM's work, so it is done where it is needed.
+    """
+    hidden = model.base_model(**inputs).last_hidden_state[holes]
+    for head in ("cls", "lm_head"):
+        if hasattr(model, head):
+            logits: Tensor = getattr(model, head)(hidden)
+            return logits
+    hidden = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))  # type: ignore[operator]
+    logits = model.vocab_projector(hidden)  # type: ignore[operator]
+    return logits

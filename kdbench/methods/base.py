@@ -1,0 +1,335 @@
+"""The method contract: a method turns a budget and a teacher's trajectory into stages.
+
+Nothing here imports torch: planning, listing and describing methods needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+
+from pydantic import ValidationError
+
+from kdbench.budget import Updates
+from kdbench.errors import MethodError
+from kdbench.schema import Spec, explain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kdbench.methods.augment.base import AugmenterContext, AugmenterRun
+
+
+@dataclass(frozen=True)
+class TeacherRef:
+    """A frozen teacher: a checkpoint of the trajectory, an assistant, or random weights."""
+
+    kind: Literal["checkpoint", "assistant", "random"]
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One footprint of the teacher: where it was left and how good it was on the selection split."""
+
+    index: int
+    epoch: float
+    step: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The ordered checkpoints of the teacher, and the assistants the pair offers."""
+
+    checkpoints: tuple[Checkpoint, ...]
+    assistants: int = 0
+
+    @classmethod
+    def nominal(cls, length: int, assistants: int = 0) -> Trajectory:
+        """A trajectory of ``length`` checkpoints that does not exist yet, for planning."""
+        return cls(tuple(Checkpoint(i, float(i + 1), i + 1, float(i)) for i in range(length)), assistants)
+
+    def __len__(self) -> int:
+        return len(self.checkpoints)
+
+    @property
+    def final(self) -> TeacherRef:
+        """The last checkpoint."""
+        return TeacherRef("checkpoint", len(self.checkpoints) - 1)
+
+    @property
+    def best(self) -> TeacherRef:
+        """The checkpoint with the best selection score; the earliest of equals."""
+        scores = [checkpoint.score for checkpoint in self.checkpoints]
+        return TeacherRef("checkpoint", scores.index(max(scores)))
+
+    def named(self, which: Literal["best", "final"]) -> TeacherRef:
+        """``best`` or ``final``, as methods' configurations say it."""
+        return self.best if which == "best" else self.final
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model returned: ``logits`` of shape ``(batch, classes)``, the rest only when asked for."""
+
+    logits: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an objective may know about the moment.
+
+    Attributes:
+        regression: whether logits are scores rather than classes.
+        scale: Φ, the factor the teacher's logits were multiplied with.
+        progress: share of the stage that is done, in [0, 1).
+    """
+
+    regression: bool = False
+    scale: float = 1.0
+    progress: float = 0.0
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """How student outputs are compared with targets, as named terms whose sum is the loss.
+
+    ``hard`` compares with labels, ``soft`` with the teacher. With an augmenter the soft terms are
+    averaged over the original and the augmented inputs; hard terms see original inputs only.
+    """
+
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether ``soft`` returns anything."""
+        ...
+
+    def hard(self, student: Outputs, labels: Tensor, context: Context) -> dict[str, Tensor]:
+        """Terms against labels, each a scalar."""
+        ...
+
+    def soft(self, student: Outputs, teacher: Outputs, context: Context) -> dict[str, Tensor]:
+        """Terms against the teacher, each a scalar."""
+        ...
+
+
+@runtime_checkable
+class Augmenter(Protocol):
+    """Which extra inputs the student also sees."""
+
+    @property
+    def needs_generator(self) -> bool:
+        """Whether the pair's generator is used."""
+        ...
+
+    @property
+    def live_teacher(self) -> bool:
+        """Whether the teacher must be run on the augmented inputs."""
+        ...
+
+    def generator_updates(self, student_updates: int) -> int:
+        """Updates of the augmenter's own model that go with so many student updates."""
+        ...
+
+    def start(self, context: AugmenterContext) -> AugmenterRun:
+        """Begin one stage."""
+        ...
+
+
+@dataclass(frozen=True)
+class Leg:
+    """Consecutive updates with one teacher and one scale Φ of its logits."""
+
+    steps: int
+    teacher: TeacherRef | None = None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One uninterrupted stretch of student training: one optimizer, one learning-rate schedule.
+
+    Attributes:
+        name: shown in progress and logs.
+        legs: who teaches for how long, in order.
+        objective: the loss.
+        augmenter: extra inputs, or none.
+        start: the student it starts from: the ``last`` of the previous stage or its ``best``.
+    """
+
+    name: str
+    legs: tuple[Leg, ...]
+    objective: Objective
+    augmenter: Augmenter | None = None
+    start: Literal["last", "best"] = "last"
+
+    @property
+    def steps(self) -> int:
+        """Updates in this stage."""
+        return sum(leg.steps for leg in self.legs)
+
+    @property
+    def distills(self) -> bool:
+        """Whether a teacher takes part."""
+        return self.objective.uses_teacher
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a method contributes when it stands after a '+': an objective or an augmenter."""
+
+    objective: Objective | None = None
+    augmenter: Augmenter | None = None
+
+
+class MethodConfig(Spec):
+    """Base of every method's settings; the defaults are the documentation."""
+
+
+@dataclass(frozen=True)
+class MethodCost:
+    """What a method spends, in units that do not depend on the machine."""
+
+    student_updates: int
+    live_teacher_updates: int
+    cached_checkpoints: int
+    generator_updates: int
+    assistants: int
+
+
+class Method:
+    """A distillation algorithm. Subclass it, name it with :func:`register_method`, write ``stages``."""
+
+    name: ClassVar[str] = ""
+    cite: ClassVar[str] = ""
+    kinds: ClassVar[tuple[str, ...]] = ("text-classification", "text-regression")
+
+    class Config(MethodConfig):
+        """No settings."""
+
+    def __init__(self, config: Any = None) -> None:
+        """Validate the settings.
+
+        Args:
+            config: a ``Config``, a mapping of its fields, or nothing for the defaults.
+
+        Raises:
+            MethodError: one line per setting that is unknown or out of range.
+        """
+        values = config.model_dump() if isinstance(config, MethodConfig) else dict(config or {})
+        try:
+            self.config: Any = self.Config.model_validate(values)
+        except ValidationError as error:
+            raise MethodError(explain(error, self.Config, f"method {self.name}")) from None
+
+    def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
+        """The student's training, from first to last stage.
+
+        Args:
+            budget: the updates to spend.
+            trajectory: the teacher's checkpoints; only a nominal one while planning.
+        """
+        raise NotImplementedError(f"method {self.name} defines no stages")
+
+    def part(self) -> Part:
+        """This method as an addition to another one (``prokd+mate``).
+
+        Raises:
+            MethodError: when it only makes sense by itself.
+        """
+        raise MethodError(f"method '{self.name}' is a schedule: it can stand before a '+', not after it")
+
+    def assistant_method(self) -> tuple[str, dict[str, Any]]:
+        """Name and settings of the method that trains the pair's assistants, where they are used."""
+        return "kd", {}
+
+    def check_kind(self, kind: str) -> None:
+        """Refuse tasks the method is not defined for.
+
+        Raises:
+            MethodError: naming what it supports.
+        """
+        if kind not in self.kinds:
+            raise MethodError(f"method {self.name} is not defined for {kind}, only for {', '.join(self.kinds)}")
+
+    def parts(self) -> list[Method]:
+        """The methods this one is composed of: itself, unless composed with '+'."""
+        return [self]
+
+    def cost(self, budget: Updates, trajectory: Trajectory) -> MethodCost:
+        """Count what training under this method takes."""
+        stages = self.stages(budget, trajectory)
+        augmented = [stage for stage in stages if stage.augmenter]
+        refs = {leg.teacher for stage in stages if stage.distills for leg in stage.legs if leg.teacher}
+        return MethodCost(
+            student_updates=sum(stage.steps for stage in stages),
+            live_teacher_updates=sum(s.steps for s in augmented if s.augmenter and s.augmenter.live_teacher),
+            cached_checkpoints=len(refs),
+            generator_updates=sum(s.augmenter.generator_updates(s.steps) for s in augmented if s.augmenter),
+            assistants=trajectory.assistants if any(ref.kind == "assistant" for ref in refs) else 0,
+        )
+
+
+@dataclass
+class Composed(Method):
+    """A schedule with parts of other methods: ``prokd+mate``, ``annealing+kd``."""
+
+    base: Method
+    additions: tuple[Method, ...]
+    _parts: tuple[Part, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Ask every addition for its part, so that impossible compositions fail at construction."""
+        self.name = "+".join(method.name for method in self.parts())  # type: ignore[misc]
+        self.config = self.base.config
+        self._parts = tuple(method.part() for method in self.additions)
+        for chosen in ("objective", "augmenter"):
+            if sum(getattr(part, chosen) is not None for part in self._parts) > 1:
+                raise MethodError(f"method {self.name}: more than one part brings an {chosen}")
+
+    def parts(self) -> list[Method]:
+        """Base first, then the additions."""
+        return [self.base, *self.additions]
+
+    def check_kind(self, kind: str) -> None:
+        """Every part must be defined for the task."""
+        for method in self.parts():
+            method.check_kind(kind)
+
+    def assistant_method(self) -> tuple[str, dict[str, Any]]:
+        """As the base says."""
+        return self.base.assistant_method()
+
+    def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
+        """The base's stages, with the parts put into every stage that distills."""
+        stages = self.base.stages(budget, trajectory)
+        if not any(stage.distills for stage in stages):
+            raise MethodError(f"method {self.name}: '{self.base.name}' has no distilling stage to add to")
+        for part in self._parts:
+            changes = {k: v for k, v in (("objective", part.objective), ("augmenter", part.augmenter)) if v}
+            stages = [replace(stage, **changes) if stage.distills else stage for stage in stages]  # type: ignore[arg-type]
+        return stages
+
+
+MethodT = TypeVar("MethodT", bound=type[Method])
+
+
+def register_method(name: str, *, cite: str = "") -> Callable[[MethodT], MethodT]:
+    """Class decorator that names a method and makes it known to this process.
+
+    Raises:
+        MethodError: when another class has the name already.
+    """
+
+    def decorate(cls: MethodT) -> MethodT:
+        from kdbench.methods.registry import METHODS
+
+        cls.name = name
+        cls.cite = cite
+        METHODS.add(name, cls)
+        return cls
+
+    return decorate

@@ -1,0 +1,1 @@
+"""The methods that come with kdbench, one file each, named as the method is."""

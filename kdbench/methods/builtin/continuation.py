@@ -1,0 +1,44 @@
+"""Continuation-KD: anneal the teacher in while the labels take over."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from kdbench.budget import Updates
+from kdbench.methods.base import Leg, Method, MethodConfig, Stage, Trajectory, register_method
+from kdbench.methods.objectives import ContinuationObjective
+from kdbench.methods.schedules import annealed
+
+
+@register_method("continuation", cite="Jafari et al., Findings of EMNLP 2022")
+class ContinuationKD(Method):
+    """L = ψ·CE(y, zS) + (1-ψ)·max(0, ‖zS - Φ(T)·zT‖² - m·Φ(T)).
+
+    ψ rises linearly from 0 to ``final_psi`` over the first ``switch`` of the training, then it is 1;
+    Φ is annealed over the same share (paper: i/40 up to epoch 20 of 30, Tmax 10, m = 1). The squared
+    norm is summed over classes and hinged for each example, as the formula stands; with m = 0 it is
+    C times the MSE of ``annealing``.
+    """
+
+    class Config(MethodConfig):
+        """Settings of ``continuation``."""
+
+        max_temperature: int = Field(10, ge=1, description="Tmax")
+        margin: float = Field(1.0, ge=0, description="m")
+        final_psi: float = Field(0.5, ge=0, le=1, description="weight of the labels just before the switch")
+        switch: float = Field(2 / 3, gt=0, lt=1, description="share of the training after which only labels count")
+        teacher: Literal["best", "final"] = Field("best", description="which checkpoint of the trajectory teaches")
+        epochs: float = Field(30, gt=0, description="epochs under the paper budget")
+
+    def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
+        """One stage; the labels' share needs no new optimizer."""
+        (steps,) = budget.split([self.config.epochs])
+        teacher = trajectory.named(self.config.teacher)
+        guided = max(1, round(steps * self.config.switch))
+        legs = annealed(guided, teacher, self.config.max_temperature)
+        if steps > guided:
+            legs += (Leg(steps - guided, teacher),)
+        objective = ContinuationObjective(self.config.margin, self.config.final_psi, guided / steps)
+        return [Stage("continuation", legs, objective)]

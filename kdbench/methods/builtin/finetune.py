@@ -1,0 +1,25 @@
+"""Fine-tuning without a teacher: the control every leaderboard carries."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from kdbench.budget import Updates
+from kdbench.methods.base import Method, MethodConfig, Stage, Trajectory, register_method
+from kdbench.methods.objectives import CrossEntropy
+from kdbench.methods.schedules import constant
+
+
+@register_method("finetune", cite="control: no distillation")
+class Finetune(Method):
+    """L = CE(y, zS); MSE for regression."""
+
+    class Config(MethodConfig):
+        """Settings of ``finetune``."""
+
+        epochs: float = Field(3, gt=0, description="epochs under the paper budget")
+
+    def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
+        """One stage on labels."""
+        (steps,) = budget.split([self.config.epochs])
+        return [Stage("finetune", constant(steps), CrossEntropy())]

@@ -1,0 +1,50 @@
+"""Vanilla knowledge distillation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from kdbench.budget import Updates
+from kdbench.methods.base import Method, MethodConfig, Part, Stage, TeacherRef, Trajectory, register_method
+from kdbench.methods.objectives import KDObjective
+from kdbench.methods.schedules import constant
+
+
+class KDConfig(MethodConfig):
+    """The settings of every method whose loss is Hinton's."""
+
+    alpha: float = Field(0.5, ge=0, le=1, description="weight of the labels; 1 - alpha is the teacher's")
+    temperature: float = Field(2.0, gt=0, description="T, of both softmaxes")
+    epochs: float = Field(3, gt=0, description="epochs under the paper budget")
+
+    def objective(self) -> KDObjective:
+        """α·CE + (1-α)·T²·KL with these settings."""
+        return KDObjective(self.alpha, self.temperature)
+
+
+@register_method("kd", cite="Hinton, Vinyals, Dean, 2015, arXiv:1503.02531")
+class KD(Method):
+    """L = α·CE(y, zS) + (1-α)·T²·KL(pT ‖ pS), KL summed over classes, mean over the batch.
+
+    Defaults for text: α = 0.5, T = 2.
+    """
+
+    class Config(KDConfig):
+        """Settings of ``kd``."""
+
+        teacher: Literal["best", "final"] = Field("best", description="which checkpoint of the trajectory teaches")
+
+    def teacher(self, trajectory: Trajectory) -> TeacherRef:
+        """Who teaches; what the variants of ``kd`` change."""
+        return trajectory.named(self.config.teacher)
+
+    def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
+        """One stage with one teacher."""
+        (steps,) = budget.split([self.config.epochs])
+        return [Stage(self.name, constant(steps, self.teacher(trajectory)), self.config.objective())]
+
+    def part(self) -> Part:
+        """The objective: ``annealing+kd`` anneals Hinton's loss."""
+        return Part(objective=self.config.objective())

@@ -1,0 +1,28 @@
+"""Label smoothing: does a uniform "teacher" do as well?"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from kdbench.budget import Updates
+from kdbench.methods.base import Method, MethodConfig, Stage, Trajectory, register_method
+from kdbench.methods.objectives import CrossEntropy
+from kdbench.methods.schedules import constant
+
+
+@register_method("label-smoothing", cite="Szegedy et al., CVPR 2016")
+class LabelSmoothing(Method):
+    """L = CE(y', zS) with y' = (1-s)·y + s/C: a control without a teacher. For classes only."""
+
+    kinds = ("text-classification",)
+
+    class Config(MethodConfig):
+        """Settings of ``label-smoothing``."""
+
+        smoothing: float = Field(0.1, gt=0, lt=1, description="s, mass spread evenly over all classes")
+        epochs: float = Field(3, gt=0, description="epochs under the paper budget")
+
+    def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
+        """One stage on smoothed labels."""
+        (steps,) = budget.split([self.config.epochs])
+        return [Stage("label-smoothing", constant(steps), CrossEntropy(self.config.smoothing))]

@@ -1,0 +1,161 @@
+"""Building models and tokenizers from specs. Remote code is never trusted, pickles are never read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from kdbench.errors import ModelError
+from kdbench.hashing import derive_seed, file_digest
+from kdbench.locations import Locations
+from kdbench.models.locate import LocatedModel, locate_model
+from kdbench.models.spec import ModelSpec
+from kdbench.models.tiny import tiny_config, tiny_tokenizer
+
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+_SAFE: dict[str, Any] = {"trust_remote_code": False}
+
+
+def load_tokenizer(spec: ModelSpec, locations: Locations) -> PreTrainedTokenizerBase:
+    """The tokenizer that belongs to a model.
+
+    Raises:
+        ModelError: its files cannot be had, or it is not a fast tokenizer.
+    """
+    located = _require(spec, locations)
+    if spec.source.tiny is not None:
+        return tiny_tokenizer()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**_where(located), use_fast=True, **_SAFE)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{spec.name}: the tokenizer of {spec.source.title} cannot be loaded: {error}") from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"{spec.name}: {spec.source.title} has no fast tokenizer")
+    return tokenizer  # type: ignore[no-any-return]
+
+
+def build_classifier(
+    spec: ModelSpec, outputs: int, regression: bool, locations: Locations, *, seed: int, random: bool = False
+) -> PreTrainedModel:
+    """A sequence classifier with the spec's initial weights and layers, and a fresh head.
+
+    Args:
+        outputs: width of the head; 1 for regression.
+        seed: of the head, and of everything when there are no pretrained weights.
+        random: ignore the pretrained weights, keep the architecture.
+
+    Raises:
+        ModelError: files are missing or wrong, or a layer does not exist.
+    """
+    located = _require(spec, locations)
+    torch.manual_seed(derive_seed("init", seed))
+    options = {"num_labels": outputs, "problem_type": "regression" if regression else "single_label_classification"}
+    if spec.source.tiny is not None:
+        config: PretrainedConfig = tiny_config(spec.source.tiny.layers, spec.source.tiny.hidden)
+        config.update(options)
+        model = AutoModelForSequenceClassification.from_config(config)
+    elif random:
+        config = AutoConfig.from_pretrained(**_where(located), **options, **_SAFE)
+        model = AutoModelForSequenceClassification.from_config(config)
+    else:
+        model = _pretrained(AutoModelForSequenceClassification, spec, located, options)[0]
+    return _keep_layers(model, spec)
+
+
+def build_generator(spec: ModelSpec, locations: Locations, *, seed: int) -> tuple[PreTrainedModel, bool]:
+    """A masked-LM generator, and whether its head came with trained weights.
+
+    Raises:
+        ModelError: as :func:`build_classifier`.
+    """
+    located = _require(spec, locations)
+    torch.manual_seed(derive_seed("generator", seed))
+    if spec.source.tiny is not None:
+        config = tiny_config(spec.source.tiny.layers, spec.source.tiny.hidden)
+        return _keep_layers(AutoModelForMaskedLM.from_config(config), spec), False
+    model, missing = _pretrained(AutoModelForMaskedLM, spec, located, {})
+    prefix = f"{model.base_model_prefix}."
+    return _keep_layers(model, spec), all(name.startswith(prefix) for name in missing)
+
+
+def load_classifier(folder: Path) -> PreTrainedModel:
+    """A finished classifier from a cell of the store, in fp32 and evaluation mode."""
+    model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, **_SAFE)
+    return model.eval()  # type: ignore[no-any-return]
+
+
+def check_vocabulary(tokenizers: dict[str, PreTrainedTokenizerBase]) -> None:
+    """All models of a pair must read the same token ids.
+
+    Args:
+        tokenizers: by the role each plays.
+
+    Raises:
+        ModelError: naming the first two that differ.
+    """
+    (first, reference), *others = tokenizers.items()
+    for role, tokenizer in others:
+        if tokenizer.get_vocab() != reference.get_vocab():
+            raise ModelError(
+                f"{first} and {role} do not share one vocabulary ({len(reference)} and {len(tokenizer)} tokens): "
+                "a pair needs models of one tokenizer family"
+            )
+
+
+def _require(spec: ModelSpec, locations: Locations) -> LocatedModel:
+    located = locate_model(spec.source, locations)
+    if located.missing:
+        raise ModelError(f"{spec.name}: {located.missing}")
+    return located
+
+
+def _where(located: LocatedModel) -> dict[str, Any]:
+    if located.path is not None:
+        return {"pretrained_model_name_or_path": str(located.path), "local_files_only": True}
+    return {"pretrained_model_name_or_path": located.source.hub, "revision": located.source.revision}
+
+
+def _pretrained(
+    factory: Any, spec: ModelSpec, located: LocatedModel, options: dict[str, Any]
+) -> tuple[PreTrainedModel, list[str]]:
+    if located.path is not None and spec.source.sha256:
+        found = file_digest(located.path / "model.safetensors")
+        if found != spec.source.sha256:
+            raise ModelError(f"{spec.name}: {located.path / 'model.safetensors'} is not the pinned file ({found})")
+    try:
+        model, info = factory.from_pretrained(
+            **_where(located), **options, **_SAFE, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{spec.name}: {spec.source.title} cannot be loaded: {error}") from error
+    return model, list(info["missing_keys"])
+
+
+def _keep_layers(model: PreTrainedModel, spec: ModelSpec) -> PreTrainedModel:
+    if spec.layers is None:
+        return model
+    encoder = getattr(model.base_model, "encoder", None) or getattr(model.base_model, "transformer", None)
+    name = "layer" if hasattr(encoder, "layer") else "layers"
+    layers = getattr(encoder, name, None)
+    if not isinstance(layers, nn.ModuleList):
+        raise ModelError(f"{spec.name}: no list of encoder layers in {type(model).__name__} to choose from")
+    if not spec.layers or max(spec.layers) >= len(layers) or min(spec.layers) < 0:
+        raise ModelError(f"{spec.name}: layers {list(spec.layers)} do not exist, {spec.source.title} has {len(layers)}")
+    setattr(encoder, name, nn.ModuleList([layers[index] for index in spec.layers]))
+    model.config.num_hidden_layers = len(spec.layers)
+    return model

@@ -1,0 +1,439 @@
+"""The plan: a suite expanded into cells, each with the key of everything that can change its numbers.
+
+Pure: no torch, no data, no network. Datasets and models are located, not loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kdbench.attacks.assets import missing_assets
+from kdbench.budget import Budget, Updates
+from kdbench.errors import KDBenchError
+from kdbench.hashing import digest
+from kdbench.locations import Locations
+from kdbench.machine import supports_bf16
+from kdbench.methods.base import Method, MethodCost, Trajectory
+from kdbench.methods.registry import METHODS
+from kdbench.models.locate import locate_model
+from kdbench.models.spec import ModelSpec, PairSpec
+from kdbench.record import RECORD_VERSION
+from kdbench.suite import Suite
+from kdbench.tasks.sources import Located, locate
+from kdbench.tasks.spec import DatasetSpec, TaskSpec
+
+TEACHER = "teacher"
+NOMINAL_UPDATES = 1000
+_TEACHER_FIELDS = {"teacher_epochs", "checkpoints_per_epoch", "teacher_learning_rate"}
+_STUDENT_FIELDS = {"epochs", "paper", "learning_rate"}
+_COMMON_FIELDS = {
+    "batch_size", "warmup", "weight_decay", "clip_norm", "max_train", "precision", "threads",
+}  # fmt: skip
+
+
+class PlanError(KDBenchError):
+    """The plan cannot be made: something it needs is missing or impossible."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of work."""
+
+    key: str
+    spec: dict[str, Any]
+    upstream: tuple[str, ...]
+    title: str
+    weight: float
+
+    @property
+    def kind(self) -> str:
+        """``teacher``, ``student`` or ``evaluation``."""
+        return str(self.spec["kind"])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One place in the tables that a cell fills; equal cells may fill several."""
+
+    key: str
+    pair: str
+    task: str
+    method: str
+    seed: int
+    evaluation: str = ""
+    dataset: str = ""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something the suite asks for that cannot be had here."""
+
+    task: str
+    evaluation: str
+    dataset: str
+    reason: str
+
+
+@dataclass
+class Plan:
+    """All cells of a run, upstream before downstream."""
+
+    suite: Suite
+    budget: str
+    cells: dict[str, Cell] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    methods: dict[str, Method] = field(default_factory=dict)
+    costs: dict[str, MethodCost] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """Identifies what rows of one leaderboard must have in common: suite and budget, not the selection."""
+        suite = self.suite
+        tasks = {name: task.model_dump(mode="json") for name, task in suite.tasks.items()}
+        return digest(
+            {
+                "suite": [suite.name, suite.version, suite.teacher_seed],
+                "budget": suite.budgets[self.budget].model_dump(mode="json"),
+                "evaluations": suite.evaluations.model_dump(mode="json"),
+                "tasks": tasks,
+                "pairs": {name: pair.model_dump(mode="json") for name, pair in suite.pairs.items()},
+                "record": RECORD_VERSION,
+            }
+        )[:12]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a suite is wanted; empty means all."""
+
+    methods: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    budget: str = ""
+    device: str = "auto"
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def make_plan(suite: Suite, selection: Selection, locations: Locations, *, strict: bool = False) -> Plan:
+    """Expand a suite into cells.
+
+    Args:
+        suite: resolved by :func:`kdbench.suite.load_suite`.
+        selection: which methods, pairs, tasks, seeds and budget.
+        locations: where data and models are looked for.
+        strict: treat missing out-of-domain sets and attack assets as errors, too.
+
+    Raises:
+        PlanError: an unknown name, or something without which nothing can run, all named at once.
+        MethodError: a method's settings or composition are impossible.
+    """
+    return _Planner(suite, selection, locations, strict).plan()
+
+
+class _Planner:
+    def __init__(self, suite: Suite, selection: Selection, locations: Locations, strict: bool) -> None:
+        self.suite = suite
+        self.locations = locations
+        self.strict = strict
+        budget = selection.budget or suite.budget
+        self.pairs = _choose("pair", suite.pairs, selection.pairs)
+        self.tasks = _choose("task", suite.tasks, selection.tasks)
+        self.budget: Budget = _resolve_precision(_choose("budget", suite.budgets, (budget,))[0], selection.device)
+        self.seeds = selection.seeds or suite.seeds
+        self.methods = self._methods(selection)
+        self.out = Plan(suite, budget, methods=self.methods)
+        self.missing: list[str] = []
+
+    def plan(self) -> Plan:
+        for task in self.tasks:
+            for pair in self.pairs:
+                self._plan_pair(task, pair)
+        if self.missing:
+            listed = "\n".join(f"  - {reason}" for reason in dict.fromkeys(self.missing))
+            raise PlanError(
+                f"suite {self.suite.name} cannot run here, this is missing:\n{listed}\n"
+                f"On a machine with internet: kdbench fetch --suite {self.suite.name} --to DIR, then run with "
+                "--data DIR/data --models DIR/models"
+            )
+        self.out.skipped = list(dict.fromkeys(self.out.skipped))
+        return self.out
+
+    def _methods(self, selection: Selection) -> dict[str, Method]:
+        wanted = [*self.suite.controls, *(selection.methods or self.suite.methods)]
+        methods: dict[str, Method] = {}
+        for name in dict.fromkeys(wanted):
+            entry = self.suite.methods.get(name)
+            expression = entry.method if entry else name
+            settings = {part: dict(values) for part, values in selection.settings.items()}
+            if entry and entry.config:
+                base = expression.split("+")[0]
+                settings[base] = {**entry.config, **settings.get(base, {})}
+            methods[name] = METHODS.build(expression, settings)
+        used = {part.name for method in methods.values() for part in method.parts()}
+        for name in selection.settings:
+            if name not in used:
+                raise PlanError(f"--set {name}.…: no method of this run is called {name} ({', '.join(sorted(used))})")
+        return methods
+
+    def _plan_pair(self, task: TaskSpec, pair: PairSpec) -> None:
+        train = self._locate(task, task.splits.train)
+        teacher = self._add(
+            {
+                "kind": "teacher",
+                "task": self._training_view(task, train),
+                "chance_margin": task.chance_margin,
+                "model": self._model_view(pair.teacher),
+                "budget": self._budget_view(_TEACHER_FIELDS),
+                "seed": self.suite.teacher_seed,
+            },
+            f"teacher {pair.teacher.name} on {task.name}",
+            weight=self.budget.teacher_epochs,
+        )
+        row = Row(teacher, pair.name, task.name, TEACHER, self.suite.teacher_seed)
+        reference = self._evaluate(row, task, f"teacher {pair.teacher.name} on {task.name}", None)
+        for name, method in self.methods.items():
+            if task.kind not in _kinds(method):
+                reason = f"{name} is not defined for {task.kind}"
+                self.out.skipped.append(Skipped(task.name, "training", name, reason))
+                continue
+            for seed in self.seeds:
+                key = self._student(task, pair, train, name, method, seed, teacher)
+                row = Row(key, pair.name, task.name, name, seed)
+                self._evaluate(row, task, f"{name} {pair.name} on {task.name} seed {seed}", reference)
+
+    def _student(
+        self, task: TaskSpec, pair: PairSpec, train: Located, name: str, method: Method, seed: int, teacher: str
+    ) -> str:
+        trajectory = Trajectory.nominal(
+            self.budget.teacher_epochs * self.budget.checkpoints_per_epoch, len(pair.assistants)
+        )
+        updates = Updates(NOMINAL_UPDATES, max(1, round(NOMINAL_UPDATES / self.budget.epochs)), self.budget.paper)
+        stages = method.stages(updates, trajectory)
+        legs = [leg for stage in stages if stage.distills for leg in stage.legs]
+        kinds = {leg.teacher.kind for leg in legs if leg.teacher}
+        augmenters = [stage.augmenter for stage in stages if stage.augmenter]
+        needs_generator = any(augmenter.needs_generator for augmenter in augmenters)
+        if needs_generator and pair.generator is None:
+            raise PlanError(f"method {name} needs a generator, and pair {pair.name} names none: add 'generator'")
+        self.out.costs[name] = method.cost(updates, trajectory)
+        upstream: dict[str, Any] = {"teacher": teacher if "checkpoint" in kinds else None, "assistants": []}
+        if "assistant" in kinds:
+            upstream["assistants"] = self._assistants(task, pair, train, method, teacher)
+        cost = self.out.costs[name]
+        return self._add(
+            {
+                "kind": "student",
+                "task": self._training_view(task, train),
+                "model": self._model_view(pair.student),
+                "method": _method_view(method),
+                "generator": self._model_view(pair.generator) if needs_generator and pair.generator else None,
+                "random_teacher": self._model_view(pair.teacher) if "random" in kinds else None,
+                "budget": self._budget_view(_STUDENT_FIELDS),
+                "seed": seed,
+                "upstream": upstream,
+            },
+            f"{name} {pair.student.name} on {task.name} seed {seed}",
+            weight=self.budget.epochs * (1 + 2 * cost.live_teacher_updates / cost.student_updates) / 2,
+        )
+
+    def _assistants(self, task: TaskSpec, pair: PairSpec, train: Located, method: Method, teacher: str) -> list[str]:
+        """Students in all but name, each taught by the one before it; trained once, with the teacher's seed."""
+        name, settings = method.assistant_method()
+        link = METHODS.build(name, {name: settings})
+        chain: list[str] = []
+        for model in pair.assistants:
+            view: dict[str, Any] = {"teacher": None if chain else teacher, "assistants": chain[-1:]}
+            key = self._add(
+                {
+                    "kind": "student",
+                    "task": self._training_view(task, train),
+                    "model": self._model_view(model),
+                    "method": _method_view(link),
+                    "generator": None,
+                    "random_teacher": None,
+                    "budget": self._budget_view(_STUDENT_FIELDS),
+                    "seed": self.suite.teacher_seed,
+                    "upstream": view,
+                },
+                f"assistant {model.name} on {task.name}",
+                weight=self.budget.epochs,
+            )
+            chain.append(key)
+        return chain[-1:]
+
+    def _evaluate(self, row: Row, task: TaskSpec, who: str, reference: str | None) -> str:
+        """All evaluations of one trained model; returns the key of the in-domain one."""
+        wanted = self.suite.evaluations
+        view = {"kind": task.kind, "labels": task.labels, "max_length": task.max_length}
+        threads = self.budget.threads
+        in_domain = ""
+
+        def add(evaluation: str, name: str, weight: float, upstream: dict[str, str], /, **spec: Any) -> str:
+            body = {"kind": "evaluation", "evaluation": evaluation, "threads": threads, "upstream": upstream, **spec}
+            key = self._add(body, f"{evaluation} {name} of {who}", weight)
+            self.out.rows.append(Row(key, row.pair, row.task, row.method, row.seed, evaluation, name))
+            return key
+
+        self.out.rows.append(row)
+        own = task.evaluation_dataset()
+        if wanted.in_domain:
+            located = self._locate(task, own.split)
+            data = self._dataset_view(own, located)
+            spec = {"task": view, "metrics": task.metrics, "dataset": data, "limit": self.budget.max_evaluation}
+            in_domain = add("in_domain", task.name, 0.1, {"model": row.key}, **spec)
+        if wanted.ood:
+            for dataset in task.ood:
+                located = locate(dataset.source, dataset.split, self.locations)
+                if located.missing:
+                    self._skip(task, "ood", dataset.name, located.missing)
+                    continue
+                metrics = ["accuracy"] if task.labels else task.metrics
+                spec = {"task": view, "metrics": metrics, "limit": self.budget.max_evaluation}
+                spec["dataset"] = self._dataset_view(dataset, located)
+                add("ood", dataset.name, 0.1, {"model": row.key}, **spec)
+        if wanted.attack and task.labels:
+            self._attack(row, task, view, own, add)
+        if wanted.fidelity and reference:
+            add("fidelity", task.name, 0.01, {"model": in_domain, "teacher": reference}, task=view)
+        if wanted.calibration and task.labels:
+            add("calibration", task.name, 0.01, {"model": in_domain}, bins=wanted.calibration.bins)
+        if wanted.efficiency:
+            add("efficiency", task.name, 0.02, {"model": row.key}, **wanted.efficiency.model_dump())
+        return in_domain
+
+    def _attack(
+        self, row: Row, task: TaskSpec, view: dict[str, Any], own: DatasetSpec, add: Callable[..., str]
+    ) -> None:
+        settings = self.suite.evaluations.attack
+        assert settings is not None
+        located = self._locate(task, own.split)
+        for name, attack in self.suite.attacks.items():
+            lacking = missing_assets(attack, self.locations.assets())
+            if lacking:
+                self._skip(task, "attack", name, f"attack {name} needs {'; '.join(lacking)}")
+                continue
+            second = settings.perturb == "second" and task.columns.text_pair is not None
+            add(
+                "attack",
+                name,
+                1.0,
+                {"model": row.key},
+                task=view,
+                dataset=self._dataset_view(own, located),
+                attack=attack.model_dump(mode="json", exclude={"description", "cite"}),
+                examples=self.budget.attack_examples or settings.examples,
+                query_budget=settings.query_budget,
+                seed=settings.seed,
+                perturb="text_pair" if second else "text",
+            )
+
+    def _skip(self, task: TaskSpec, evaluation: str, dataset: str, reason: str) -> None:
+        self.out.skipped.append(Skipped(task.name, evaluation, dataset, reason))
+        if self.strict:
+            self.missing.append(reason)
+
+    def _add(self, spec: dict[str, Any], title: str, weight: float) -> str:
+        spec = {"schema": RECORD_VERSION, **spec}
+        spec = _plain(spec)
+        key = digest(spec)
+        upstream = tuple(_keys(spec.get("upstream", {}).values()))
+        self.out.cells.setdefault(key, Cell(key, spec, upstream, title, weight))
+        return key
+
+    def _locate(self, task: TaskSpec, split: str) -> Located:
+        located = locate(task.source, split, self.locations)
+        if located.missing:
+            self.missing.append(located.missing)
+        return self._remember(located)
+
+    def _remember(self, located: Located) -> Located:
+        if located.path is not None and located.fingerprint.startswith("sha256:"):
+            self.out.paths[located.fingerprint] = str(located.path.resolve())
+        return located
+
+    def _model_view(self, model: ModelSpec) -> dict[str, Any]:
+        located = locate_model(model.source, self.locations)
+        if located.missing:
+            self.missing.append(f"{model.name}: {located.missing}")
+        source = model.source.model_dump(mode="json", exclude_defaults=True)
+        return {"source": source, "layers": model.layers, "fingerprint": located.fingerprint}
+
+    def _training_view(self, task: TaskSpec, train: Located) -> dict[str, Any]:
+        """Of a task, what can change a training."""
+        return {
+            "name": task.name,
+            "kind": task.kind,
+            "labels": task.labels,
+            "max_length": task.max_length,
+            "selection": task.selection.model_dump(),
+            "data": self._dataset_view(task.evaluation_dataset(), train),
+        }
+
+    def _dataset_view(self, dataset: DatasetSpec, located: Located) -> dict[str, Any]:
+        self._remember(located)
+        files = dataset.source.files is not None
+        source = {} if files else dataset.source.model_dump(mode="json", exclude_defaults=True)
+        return {
+            "source": source,
+            "split": located.split,
+            "fingerprint": located.fingerprint,
+            "columns": dataset.columns.model_dump(),
+            "labels": dataset.labels,
+            "label_map": [[raw, name] for raw, name in dataset.label_map.items()],
+            "prediction_map": dataset.prediction_map,
+        }
+
+    def _budget_view(self, fields: set[str]) -> dict[str, Any]:
+        return self.budget.model_dump(mode="json", include=_COMMON_FIELDS | fields)
+
+
+def _choose(kind: str, known: Any, wanted: Iterable[str]) -> list[Any]:
+    """The definitions of the wanted names, in the suite's order; all of them when none is wanted."""
+    names = tuple(wanted)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        import difflib
+
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(known)}"
+        raise PlanError(f"the suite has no {kind} '{unknown[0]}': {hint}")
+    return [value for name, value in known.items() if not names or name in names]
+
+
+def _resolve_precision(budget: Budget, device: str) -> Budget:
+    """``auto`` becomes what this machine is good at: keys and records name the precision that was used."""
+    if budget.precision != "auto":
+        return budget
+    return budget.model_copy(update={"precision": "bf16" if supports_bf16(device) else "fp32"})
+
+
+def _kinds(method: Method) -> set[str]:
+    return set.intersection(*(set(part.kinds) for part in method.parts()))
+
+
+def _method_view(method: Method) -> list[dict[str, Any]]:
+    return [
+        {"name": part.name, "config": part.config.model_dump(mode="json"), "source": METHODS.source(part.name)}
+        for part in method.parts()
+    ]
+
+
+def _keys(values: Iterable[Any]) -> list[str]:
+    found: list[str] = []
+    for value in values:
+        found += _keys(value) if isinstance(value, list) else [value] if value else []
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Tuples to lists: what JSON gives back."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,177 @@
+"""The columns of the standard tables: a summary per method, and one table per task."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from kdbench.plan import TEACHER
+from kdbench.reports.table import Leaderboard, Status, Value
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One printed number: the mean over tasks and sets of seed means, with its spread.
+
+    ``parts`` counts what went in and what should have; an entry that is not whole has no number.
+    """
+
+    number: float
+    spread: float
+    parts: tuple[int, int]
+    status: Status
+    low: float = math.nan
+    high: float = math.nan
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its title, how numbers are written, and whether more is better."""
+
+    title: str
+    form: str
+    entry: Callable[[str, str], Entry | None]
+    better: int = 0
+
+
+def summary_columns(board: Leaderboard) -> list[Column]:
+    """In-domain, out-of-domain and adversarial side by side, never averaged into one number."""
+    tasks = board.tasks
+
+    def over(evaluation: str, metric: Callable[[str], str]) -> Callable[[str, str], Entry | None]:
+        def entry(pair: str, method: str) -> Entry | None:
+            per_task = []
+            for task in tasks:
+                sets = board.sets(task, evaluation)
+                found = [board.get(pair, task, method, evaluation, name, metric(task)) for name in sets]
+                values = [value for value in found if value is not None]
+                if values:
+                    per_task.append(combine(values))
+            return combine_entries(per_task) if per_task else None
+
+        return entry
+
+    columns = [
+        Column("in-domain", "percent", over("in_domain", board.primary), 1),
+        Column("out-of-domain", "percent", over("ood", lambda task: ood_metric(board, task)), 1),
+        Column("under attack", "percent", over("attack", lambda _: "accuracy_under_attack"), 1),
+        Column("agreement", "percent", over("fidelity", lambda _: "agreement"), 1),
+        Column("ECE", "percent", over("calibration", lambda _: "ece"), -1),
+        Column("params (M)", "millions", over("efficiency", lambda _: "parameters"), -1),
+        Column("GFLOPs", "billions", over("efficiency", lambda _: "flops"), -1),
+        Column("updates", "count", lambda pair, method: _training(board, pair, method, "updates")),
+        Column("train (min)", "minutes", lambda pair, method: _training(board, pair, method, "minutes")),
+    ]
+    return [column for column in columns if any(column.entry(p, m) for p in board.pairs for m in board.methods(p))]
+
+
+def task_columns(board: Leaderboard, task: str) -> list[Column]:
+    """Every metric of one task: in-domain, each out-of-domain set, each attack."""
+    places: list[tuple[str, str, str, str]] = []
+    for metric in board.manifest.metrics[task]:
+        places += [("in_domain", name, metric, metric) for name in board.sets(task, "in_domain")]
+    metric = ood_metric(board, task)
+    places += [("ood", name, metric, f"ood {name}") for name in board.sets(task, "ood")]
+    for name in board.sets(task, "attack"):
+        places.append(("attack", name, "accuracy_under_attack", f"{name}"))
+        places.append(("attack", name, "success_rate", f"{name} success"))
+        places.append(("attack", name, "mean_queries", f"{name} queries"))
+        places.append(("attack", name, "mean_perturbed_words", f"{name} words"))
+
+    def reader(evaluation: str, name: str, metric: str) -> Callable[[str, str], Entry | None]:
+        def entry(pair: str, method: str) -> Entry | None:
+            value = board.get(pair, task, method, evaluation, name, metric)
+            return None if value is None else single(value)
+
+        return entry
+
+    worse = {"success_rate"}
+    neutral = {"mean_queries", "mean_perturbed_words"}
+    return [
+        Column(
+            title,
+            "number" if metric == "mean_queries" else "percent",
+            reader(evaluation, name, metric),
+            0 if metric in neutral else -1 if metric in worse else 1,
+        )
+        for evaluation, name, metric, title in places
+    ]
+
+
+def ood_metric(board: Leaderboard, task: str) -> str:
+    """Accuracy for classes; a regression task's own metric otherwise."""
+    primary = board.primary(task)
+    return primary if primary in ("pearson", "spearman") else "accuracy"
+
+
+def single(value: Value) -> Entry:
+    """One value as an entry."""
+    whole = value.status == "ok"
+    return Entry(
+        value.mean if whole else math.nan, value.sd, value.seeds, value.status, value.low if whole else math.nan,
+        value.high if whole else math.nan,
+    )  # fmt: skip
+
+
+def combine(values: Iterable[Value]) -> Entry:
+    """Mean over sets; one set keeps its interval."""
+    known = list(values)
+    return single(known[0]) if len(known) == 1 else combine_entries([single(value) for value in known])
+
+
+def combine_entries(entries: list[Entry]) -> Entry:
+    """Mean of means; its spread is that of a mean of independent parts. Not whole unless all parts are."""
+    if len(entries) == 1:
+        return entries[0]
+    parts = (sum(entry.status == "ok" for entry in entries), len(entries))
+    if parts[0] < parts[1]:
+        failed = any(entry.status == "failed" for entry in entries)
+        return Entry(math.nan, math.nan, parts, "failed" if failed else "missing")
+    spread = math.sqrt(sum(entry.spread**2 for entry in entries)) / len(entries)
+    return Entry(statistics.fmean(entry.number for entry in entries), spread, parts, "ok")
+
+
+def _training(board: Leaderboard, pair: str, method: str, what: str) -> Entry | None:
+    """Mean over tasks and seeds of a training's updates or minutes; assistants are not included."""
+    rows = [r for r in board.manifest.rows if (r.pair, r.method, r.evaluation) == (pair, method, "")]
+    numbers = []
+    for row in rows:
+        if row.key not in board.records:
+            continue
+        if what == "minutes":
+            numbers += [board.runs[row.key].wall_seconds / 60] if row.key in board.runs else []
+        else:
+            cost = board.records[row.key].cost
+            numbers.append(float(cost["teacher_updates" if method == TEACHER else "student_updates"]))
+    if not rows:
+        return None
+    status: Status = "ok" if len(numbers) == len(rows) else "missing"
+    mean = statistics.fmean(numbers) if status == "ok" else math.nan
+    return Entry(mean, math.nan, (len(numbers), len(rows)), status)
+
+
+def write_entry(entry: Entry | None, form: str) -> str:
+    """An entry as it stands in a table: number, ± sd over seeds, or why there is none."""
+    if entry is None:
+        return "–"
+    if entry.status != "ok":
+        return f"{entry.status} ({entry.parts[0]}/{entry.parts[1]})"
+    scale, digits = {
+        "percent": (100.0, 1),
+        "millions": (1e-6, 1),
+        "billions": (1e-9, 2),
+        "count": (1.0, 0),
+        "minutes": (1.0, 1),
+        "number": (1.0, 1),
+    }[form]
+    text = f"{entry.number * scale:.{digits}f}"
+    return text if math.isnan(entry.spread) else f"{text} ± {entry.spread * scale:.{digits}f}"
+
+
+def interval(entry: Entry | None) -> str:
+    """``[low, high]`` in percent, where a single seed leaves the examples as the only spread."""
+    if entry is None or math.isnan(entry.low):
+        return ""
+    return f"[{entry.low * 100:.1f}, {entry.high * 100:.1f}]"

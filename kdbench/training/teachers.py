@@ -1,0 +1,89 @@
+"""Frozen teachers: their logits, computed once per checkpoint and split, and the models themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from kdbench.artifacts import ArtifactCache
+from kdbench.methods.base import TeacherRef
+from kdbench.models.build import load_classifier
+from kdbench.training.encoding import Encoded
+from kdbench.training.predict import predict
+
+
+class TeacherBank:
+    """The teachers a training may ask for.
+
+    Logits of the training split are kept on disk, keyed by the cell that made the teacher, so every
+    method, seed and epoch shares one forward pass. At most one teacher model is in memory.
+    """
+
+    def __init__(
+        self,
+        cache: ArtifactCache,
+        data: Encoded,
+        device: torch.device,
+        folders: Mapping[TeacherRef, tuple[str, Path]],
+        random: Callable[[], PreTrainedModel] | None = None,
+        precision: str = "fp32",
+    ) -> None:
+        """Describe the teachers; nothing is loaded yet.
+
+        Args:
+            data: the training split.
+            folders: teacher -> (key that identifies it, folder of its files).
+            random: builds the untrained teacher, where one is used.
+            precision: of the teacher's forward passes, that of the training.
+        """
+        self.cache = cache
+        self.data = data
+        self.device = device
+        self.folders = folders
+        self.random = random
+        self.precision = precision
+        self._logits: dict[TeacherRef, Tensor] = {}
+        self._loaded: tuple[TeacherRef, PreTrainedModel] | None = None
+
+    def logits(self, teacher: TeacherRef) -> Tensor:
+        """Logits of the whole training split, ``(n, classes)`` float32 on the training device."""
+        if teacher not in self._logits:
+            self._logits[teacher] = self._cached(teacher).to(self.device)
+        return self._logits[teacher]
+
+    def model(self, teacher: TeacherRef) -> PreTrainedModel:
+        """The teacher itself, frozen, in evaluation mode, on the training device."""
+        if self._loaded is None or self._loaded[0] != teacher:
+            self._loaded = None  # free the old one first
+            if teacher.kind == "random":
+                assert self.random is not None
+                model = self.random()
+            else:
+                model = load_classifier(self.folders[teacher][1])
+            self._loaded = (teacher, model.to(self.device).eval().requires_grad_(False))
+        return self._loaded[1]
+
+    @property
+    def loaded(self) -> PreTrainedModel | None:
+        """The teacher in memory, if any."""
+        return self._loaded[1] if self._loaded else None
+
+    def _cached(self, teacher: TeacherRef) -> Tensor:
+        if teacher.kind == "random":
+            return self._compute(teacher)
+        key, _ = self.folders[teacher]
+
+        def produce(folder: Path) -> None:
+            save_file({"logits": self._compute(teacher)}, folder / "logits.safetensors")
+
+        identity = {"teacher": key, "index": teacher.index, "precision": self.precision}
+        folder = self.cache.get("teacher-logits", identity, produce)
+        return load_file(folder / "logits.safetensors")["logits"]
+
+    def _compute(self, teacher: TeacherRef) -> Tensor:
+        return torch.from_numpy(predict(self.model(teacher), self.data, precision=self.precision))
