@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class Updates:
         if self.paper:
             return [max(1, round(length * self.per_epoch)) for length in epochs]
         bounds = [round(self.total * sum(epochs[:i]) / sum(epochs)) for i in range(len(epochs) + 1)]
-        parts = [after - before for before, after in zip(bounds, bounds[1:], strict=False)]
+        parts = [after - before for before, after in itertools.pairwise(bounds)]
         while 0 in parts and max(parts) > 1:
             parts[parts.index(max(parts))] -= 1
             parts[parts.index(0)] += 1

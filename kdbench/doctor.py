@@ -73,10 +73,12 @@ def _devices() -> Iterator[Finding]:
             bf16 = "bf16" if torch.cuda.get_device_capability(index) >= (8, 0) else "no bf16: slow under such a budget"
             yield Finding("ok", f"cuda:{index}", f"{torch.cuda.get_device_name(index)}, {bf16}")
     elif gpus:
-        yield Finding("note", "cuda", f"{len(gpus)} GPUs are visible, but this torch cannot use them: install its CUDA build")
+        text = f"{len(gpus)} GPUs are visible, but this torch cannot use them: install its CUDA build"
+        yield Finding("note", "cuda", text)
     else:
         yield Finding("note", "cuda", "no GPU: small pairs and quick budgets only")
-    yield Finding("ok", "cpu", f"{cpu_count()} cores; run uses {default_jobs(gpus)} workers unless --jobs says otherwise")
+    text = f"{cpu_count()} cores; run uses {default_jobs(gpus)} workers unless --jobs says otherwise"
+    yield Finding("ok", "cpu", text)
 
 
 def _places(locations: Locations, store: Path) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kdbench.attacks.assets import missing_assets
@@ -38,11 +39,11 @@ def fetch_suite(
     """
     for source, split in _datasets(suite, tasks):
         path = target / "data" / source.folder / f"{split}.parquet"
-        yield _item("dataset", source.describe(split), path, lambda s=source, n=split, p=path: _data(s, n, p, locations))
+        yield _item("dataset", source.describe(split), path, partial(_data, source, split, path, locations))
     for model in _models(suite, pairs):
         name = f"packages/{model.package}" if model.package else str(model.hub)
         folder = target / "models" / name
-        yield _item("model", model.title, folder, lambda m=model, f=folder: _model(m, f, locations))
+        yield _item("model", model.title, folder, partial(_model, model, folder, locations))
     assets = (*locations.assets(), target / "data" / "resources")
     _copy_resources(locations, target / "data" / "resources")
     for attack in suite.attacks.values():

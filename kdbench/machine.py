@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -18,6 +21,17 @@ def visible_gpus() -> tuple[str, ...]:
     command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return tuple(result.stdout.split()) if result.returncode == 0 else ()
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, where the C library can.
+
+    Batches of ever-changing shape fragment glibc's heap: without this a worker's memory grows by
+    megabytes an update although nothing is leaked.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def supports_bf16(device: str = "auto") -> bool:

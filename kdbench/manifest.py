@@ -123,6 +123,7 @@ def find_manifest(store: Store, suite: str, budget: str = "", version: str = "")
     fitting = [m for m in known if (not budget or m.budget == budget) and m.version.startswith(version)]
     if not fitting:
         have = ", ".join(sorted({m.suite for m in read_manifests(store)})) or "nothing"
-        wanted = f"suite {suite}" + (f", budget {budget}" if budget else "") + (f", version {version}" if version else "")
+        options = {"budget": budget, "version": version}
+        wanted = f"suite {suite}" + "".join(f", {name} {value}" for name, value in options.items() if value)
         raise ReportError(f"{store.root}: holds no run of {wanted} (it holds {have}); run it first: kdbench run …")
     return fitting[0], [m for m in known if m is not fitting[0]]

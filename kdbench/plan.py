@@ -284,7 +284,12 @@ class _Planner:
         if wanted.in_domain:
             located = self._locate(task, own.split)
             data = self._dataset_view(own, located)
-            spec = {"task": view, "metrics": task.metrics, "dataset": data, "limit": self.budget.max_evaluation}
+            spec: dict[str, Any] = {
+                "task": view,
+                "metrics": task.metrics,
+                "dataset": data,
+                "limit": self.budget.max_evaluation,
+            }
             in_domain = add("in_domain", task.name, 0.1, {"model": row.key}, **spec)
         if wanted.ood:
             for dataset in task.ood:
@@ -293,7 +298,7 @@ class _Planner:
                     self._skip(task, "ood", dataset.name, located.missing)
                     continue
                 metrics = ["accuracy"] if task.labels else task.metrics
-                spec = {"task": view, "metrics": metrics, "limit": self.budget.max_evaluation}
+                spec = {"task": view, "metrics": list(metrics), "limit": self.budget.max_evaluation}
                 spec["dataset"] = self._dataset_view(dataset, located)
                 add("ood", dataset.name, 0.1, {"model": row.key}, **spec)
         if wanted.attack and task.labels:

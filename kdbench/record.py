@@ -25,7 +25,7 @@ class Record(Spec):
     The same spec gives the same record, byte for byte, however it was run (on CPU).
     """
 
-    version: Literal[1] = RECORD_VERSION
+    version: Literal[1] = 1
     key: str = Field(description="SHA-256 of the canonical JSON of spec")
     kind: Literal["teacher", "student", "evaluation"]
     spec: dict[str, JsonValue]

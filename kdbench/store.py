@@ -13,6 +13,7 @@ Layout::
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -178,11 +179,9 @@ class Store:
         """Write down why a cell failed; best effort, a full disk may swallow it."""
         text = "".join(traceback.format_exception(error))
         failure = Failure(key, type(error).__name__, str(error) or type(error).__name__, text)
-        try:
+        with contextlib.suppress(OSError):
             shutil.rmtree(self.work(key) / "out", ignore_errors=True)
             write_atomic(self.root / "failed" / f"{key}.json", json.dumps(failure.__dict__))
-        except OSError:
-            pass
         return failure
 
 

@@ -29,6 +29,7 @@ _VARIABLES = (
     "HF_HOME",
     "XDG_CACHE_HOME",
     "TOKENIZERS_PARALLELISM",
+    "WANDB_SILENT",
 )
 # Longer strings are whole texts, nearly all different: keeping them would cost memory and never hit.
 _MEMO_CHARACTERS = 48
@@ -71,9 +72,7 @@ def build(spec: AttackSpec, wrapper: Any, directories: Sequence[Path]) -> Any:
         attack = recipe(wrapper, **spec.arguments)
     if not isinstance(attack.goal_function, UntargetedClassification):
         goal = type(attack.goal_function).__name__
-        raise AttackError(
-            f"attack '{spec.name}': its goal is {goal}; only UntargetedClassification can be scored"
-        )
+        raise AttackError(f"attack '{spec.name}': its goal is {goal}; only UntargetedClassification can be scored")
     if "use" in spec.needs:
         _load_sentence_encoder(attack, directories)
     return attack

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,6 +29,11 @@ _HELP: dict[Need, str] = {
     "pos-tagger": (
         "NLTK part-of-speech tagger: python -m nltk.downloader -d FOLDER averaged_perceptron_tagger_eng "
         "universal_tagset, with FOLDER an asset folder"
+    ),
+    "flair-tagger": (
+        "flair's part-of-speech tagger: it exists only as a pickle, which kdbench never loads; if you trust "
+        "it, load it yourself before the attack, in a plugin: textattack.shared.utils.strings._flair_taggers"
+        "['upos-fast'] = flair.models.SequenceTagger.load('upos-fast')"
     ),
     "homoglyphs": (
         "homoglyph table: put textattack/shared/intentional_homoglyphs.txt from TextAttack's repository (its "
@@ -60,6 +66,7 @@ def missing_assets(spec: AttackSpec, directories: Sequence[Path]) -> list[str]:
         "counterfitted": lambda: find_counterfitted(directories),
         "use": lambda: importlib.util.find_spec("tensorflow_hub") and find_sentence_encoder(directories),
         "pos-tagger": lambda: find_tagger(directories),
+        "flair-tagger": _flair_tagger_loaded,
         "homoglyphs": lambda: find_homoglyphs(directories),
     }
     lines = [_HELP[need] for need in spec.needs if need in find and not find[need]()]
@@ -148,6 +155,11 @@ def find_model(hub_id: str, directories: Sequence[Path]) -> Path | None:
         if isinstance(cached, str):
             return Path(cached).parent
     return None
+
+
+def _flair_tagger_loaded() -> bool:
+    strings = sys.modules.get("textattack.shared.utils.strings")
+    return strings is not None and "upos-fast" in strings._flair_taggers
 
 
 def _prepared_wordnet() -> Path | None:

@@ -11,7 +11,7 @@ from kdbench.catalog import Catalog
 from kdbench.schema import Spec
 from kdbench.tasks.spec import Confined, Name
 
-Need = Literal["wordnet", "counterfitted", "use", "pos-tagger", "homoglyphs", "gradients"]
+Need = Literal["wordnet", "counterfitted", "use", "pos-tagger", "flair-tagger", "homoglyphs", "gradients"]
 
 
 class AttackSpec(Spec):
@@ -23,12 +23,8 @@ class AttackSpec(Spec):
     recipe: str = Field(
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="module:attribute of the TextAttack recipe"
     )
-    arguments: dict[str, Any] = Field(
-        default_factory=dict, description="keyword arguments of the recipe's build"
-    )
-    needs: tuple[Need, ...] = Field(
-        (), description="data the recipe reads; 'gradients' is asked of the victim"
-    )
+    arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the recipe's build")
+    needs: tuple[Need, ...] = Field((), description="data the recipe reads; 'gradients' is asked of the victim")
     models: tuple[Confined, ...] = Field(
         (), description="hub ids of the models the recipe loads, each by the last part of its id"
     )

@@ -138,13 +138,9 @@ def _check(
     victim: TextVictim, examples: Sequence[TextExample], spec: AttackSpec, perturb: Column, query_budget: int
 ) -> None:
     if victim.num_labels < 2:
-        raise AttackError(
-            f"attack '{spec.name}' needs a classifier with at least 2 classes, not a regression model"
-        )
+        raise AttackError(f"attack '{spec.name}' needs a classifier with at least 2 classes, not a regression model")
     if query_budget < 2:
-        raise AttackError(
-            f"query budget {query_budget}: must be at least 2, for the original and one perturbed text"
-        )
+        raise AttackError(f"query budget {query_budget}: must be at least 2, for the original and one perturbed text")
     if "gradients" in spec.needs and not hasattr(victim, "gradient"):
         raise AttackError(
             f"attack '{spec.name}' ranks words by the victim's gradients, which this victim does not offer; "
@@ -215,7 +211,7 @@ def _random_states_restored() -> Iterator[None]:
     import torch
 
     python, numpy = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=devices):
         try:
             yield
@@ -231,5 +227,5 @@ def _seed_all(seed: int) -> None:
     np.random.seed(seed % 2**32)
     # Not torch.manual_seed: that would also queue a seed for a CUDA context nobody has opened yet.
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(seed)

@@ -15,6 +15,7 @@ from typing import Any
 from kdbench.cells.job import CellResult, Job
 from kdbench.errors import KDBenchError, StoreError
 from kdbench.locations import Locations
+from kdbench.machine import release_memory
 from kdbench.record import Record, RunInfo
 from kdbench.store import Store
 
@@ -79,6 +80,7 @@ def run_cell(
             flags=result.flags,
         )
         store.publish(record, _info(started, time.perf_counter() - clock, device, result.measured))
+    release_memory()
     return True
 
 

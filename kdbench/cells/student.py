@@ -151,8 +151,15 @@ def _generator(
 
     def produce(folder: Path) -> None:
         job.report({"stage": "generator warm-up", "step": 0, "total": steps, "terms": {}})
-        options = {"steps": steps, "seed": 0, "batch_size": budget.batch_size, "precision": budget.precision}
-        history = warm_up(model.to(device), data.train, tokenizer, **options)
+        history = warm_up(
+            model.to(device),
+            data.train,
+            tokenizer,
+            steps=steps,
+            seed=0,
+            batch_size=budget.batch_size,
+            precision=budget.precision,
+        )
         tail = sum(history[-10:]) / len(history[-10:])
         (folder / "warm-up.json").write_text(json.dumps({"first": history[0], "last": tail}), encoding="utf-8")
         save_file({k: v.contiguous().clone() for k, v in model.state_dict().items()}, folder / "model.safetensors")

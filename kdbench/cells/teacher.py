@@ -9,7 +9,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from kdbench.budget import Budget, Updates
-from kdbench.cells.common import make_accelerator, report_progress, write_log, start_trackers
+from kdbench.cells.common import make_accelerator, report_progress, start_trackers, write_log
 from kdbench.cells.data import load_training, model_spec
 from kdbench.cells.job import CellResult, Job
 from kdbench.errors import ModelError
@@ -35,9 +35,7 @@ def run(job: Job) -> CellResult:
     model_view = model_spec(spec["model"], "teacher")
     tokenizer = load_tokenizer(model_view, job.locations)
     data = load_training(job, tokenizer)
-    model = build_classifier(
-        model_view, len(task["labels"]) or 1, data.regression, job.locations, seed=spec["seed"]
-    )
+    model = build_classifier(model_view, len(task["labels"]) or 1, data.regression, job.locations, seed=spec["seed"])
     updates = Updates.of(budget.model_copy(update={"epochs": budget.teacher_epochs}), len(data.train))
     trajectory = job.work / "trajectory"
     accelerator = make_accelerator(job, budget)

@@ -29,7 +29,7 @@ class CheckResult:
     detail: str = ""
 
 
-class Violation(KDBenchError):
+class ContractError(KDBenchError):
     """A method broke the contract; the message says how."""
 
 
@@ -73,13 +73,13 @@ def _check_stages(name: str, task: TinyTask) -> None:
     stages = _stages(METHODS.build(name), task)
     spent = sum(stage.steps for stage in stages)
     if spent != UPDATES:
-        raise Violation(f"stages take {spent} updates of a budget of {UPDATES}: use budget.split()")
+        raise ContractError(f"stages take {spent} updates of a budget of {UPDATES}: use budget.split()")
     for stage in stages:
         for leg in stage.legs:
             if stage.distills and leg.teacher is None:
-                raise Violation(f"stage {stage.name} compares with a teacher, but a leg names none")
+                raise ContractError(f"stage {stage.name} compares with a teacher, but a leg names none")
             if leg.teacher and leg.teacher.kind == "checkpoint" and not 0 <= leg.teacher.index < CHECKPOINTS:
-                raise Violation(f"stage {stage.name} asks for checkpoint {leg.teacher.index} of {CHECKPOINTS}")
+                raise ContractError(f"stage {stage.name} asks for checkpoint {leg.teacher.index} of {CHECKPOINTS}")
 
 
 def _check_objectives(name: str, task: TinyTask) -> None:
@@ -87,7 +87,7 @@ def _check_objectives(name: str, task: TinyTask) -> None:
     for stage in _stages(METHODS.build(name), task):
         problem = check_objective(stage.objective, task.outputs)
         if problem:
-            raise Violation(f"stage {stage.name}: {problem}")
+            raise ContractError(f"stage {stage.name}: {problem}")
 
 
 def _check_training(name: str, task: TinyTask) -> None:
@@ -95,11 +95,11 @@ def _check_training(name: str, task: TinyTask) -> None:
     before = task.teacher_digests()
     run = train(METHODS.build(name), task, seed=1, updates=UPDATES)
     if run.unmoved:
-        raise Violation(f"no gradient reaches {len(run.unmoved)} parameters of the student, e.g. {run.unmoved[0]}")
+        raise ContractError(f"no gradient reaches {len(run.unmoved)} parameters of the student, e.g. {run.unmoved[0]}")
     if task.teacher_digests() != before:
-        raise Violation("a teacher was changed")
+        raise ContractError("a teacher was changed")
     if run.teacher_gradients:
-        raise Violation("a teacher got gradients")
+        raise ContractError("a teacher got gradients")
 
 
 def _check_determinism(name: str, task: TinyTask) -> None:
@@ -108,11 +108,11 @@ def _check_determinism(name: str, task: TinyTask) -> None:
     first = train(method, task, seed=1, updates=UPDATES).weights
     other = train(method, task, seed=2, updates=UPDATES).weights
     if first == other:
-        raise Violation("another seed gives the same student: randomness is not drawn from the seed")
+        raise ContractError("another seed gives the same student: randomness is not drawn from the seed")
     if train(METHODS.build(name), task, seed=1, updates=UPDATES).weights != first:
-        raise Violation("the same seed gives another student")
+        raise ContractError("the same seed gives another student")
     if train(method, task, seed=1, updates=UPDATES).weights != first:
-        raise Violation("a used method object gives another student than a fresh one: it keeps state between runs")
+        raise ContractError("a used method object gives another student than a fresh one: it keeps state between runs")
 
 
 _CHECKS: dict[str, Callable[[str, TinyTask], None]] = {
@@ -122,4 +122,4 @@ _CHECKS: dict[str, Callable[[str, TinyTask], None]] = {
     "deterministic, no state between runs": _check_determinism,
 }
 
-__all__ = ["CheckResult", "Violation", "check_method"]
+__all__ = ["CheckResult", "ContractError", "check_method"]

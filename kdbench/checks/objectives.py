@@ -35,9 +35,7 @@ def check_objective(objective: Objective, outputs: int) -> str | None:
     return _check_device(objective, student, teacher, labels, context)
 
 
-def _loss(
-    objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor, context: Context
-) -> Tensor | str:
+def _loss(objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor, context: Context) -> Tensor | str:
     terms = objective.hard(Outputs(student), labels, context)
     if objective.uses_teacher:
         terms = terms | objective.soft(Outputs(student), Outputs(teacher), context)

@@ -130,5 +130,3 @@ def _tiny_model(layers: int, outputs: int, regression: bool, seed: int) -> PreTr
 def _tiny_generator() -> PreTrainedModel:
     spec = ModelSpec(name="tiny", source=ModelSource(tiny=TinyBert(layers=1, hidden=16)))
     return build_generator(spec, _NOWHERE, seed=0)[0]
-
-

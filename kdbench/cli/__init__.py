@@ -54,7 +54,7 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="kdbench")
 def cli() -> None:
-    """Benchmark knowledge-distillation methods: in-domain, out-of-domain and under attack.
+    r"""Benchmark knowledge-distillation methods: in-domain, out-of-domain and under attack.
 
     \b
     kdbench run --suite quickstart

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -35,7 +34,8 @@ def _method_rows() -> list[Row]:
         if name in broken:
             continue
         cls = METHODS.get(name)
-        rows.append({"name": name, "source": METHODS.source(name), "cite": cls.cite, "summary": _first_line(cls.__doc__)})
+        summary = _first_line(cls.__doc__)
+        rows.append({"name": name, "source": METHODS.source(name), "cite": cls.cite, "summary": summary})
     rows += [{"name": name, "source": "broken", "cite": "", "summary": reason} for name, reason in broken.items()]
     return rows
 
@@ -82,7 +82,8 @@ def settings_of(model: type[BaseModel]) -> list[Row]:
     rows = []
     for name, field in model.model_fields.items():
         annotation = str(field.annotation).replace("typing.", "")
-        kind = annotation if "[" in annotation or "|" in annotation else getattr(field.annotation, "__name__", annotation)
+        composed = "[" in annotation or "|" in annotation
+        kind = annotation if composed else getattr(field.annotation, "__name__", annotation)
         rows.append({"field": name, "type": kind, "default": field.default, "meaning": field.description or ""})
     return rows
 
@@ -159,12 +160,13 @@ def _dump(kind: str) -> Callable[[str], Row]:
 
         if kind == "suite":
             return load_suite(name).model_dump(mode="json", exclude_defaults=True)
-        spec: BaseModel = {"task": TASKS, "pair": PAIRS, "attack": ATTACKS}[kind].get(name)
-        row: Row = spec.model_dump(mode="json", exclude_defaults=True)
-        if kind == "attack":
-            lacking = missing_assets(ATTACKS.get(name), Locations.from_environment().assets())
-            row["missing here"] = lacking
-        return row
+        if kind == "task":
+            return TASKS.get(name).model_dump(mode="json", exclude_defaults=True)
+        if kind == "pair":
+            return PAIRS.get(name).model_dump(mode="json", exclude_defaults=True)
+        attack = ATTACKS.get(name)
+        lacking = missing_assets(attack, Locations.from_environment().assets())
+        return {**attack.model_dump(mode="json", exclude_defaults=True), "missing here": lacking}
 
     return describe
 
@@ -188,5 +190,3 @@ def kind_of(word: str) -> Kind:
     if plural not in KINDS:
         raise UnknownNameError("kind", word, KINDS)
     return KINDS[plural]
-
-

@@ -16,7 +16,7 @@ from kdbench.cli.options import json_option, load_plugins, plugin_option
 @plugin_option
 @json_option
 def command(kind: str, name: str, plugins: tuple[Path, ...], as_json: bool) -> None:
-    """Show everything about one thing: a method's formula, settings, stages, cost and citation …"""
+    """Show everything about one thing: a method's formula, settings, stages, cost and citation."""
     from kdbench.cli.catalogues import kind_of
     from kdbench.cli.console import print_json
 

@@ -14,7 +14,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 DEFAULT_STORE = Path(".kdbench") / "store"
 
 
-class NameList(click.ParamType):
+class NameList(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """Names separated by commas."""
 
     name = "A,B,…"

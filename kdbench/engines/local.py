@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import json
 import os
@@ -130,9 +131,7 @@ class LocalEngine:
 class _Worker:
     """A worker process and the thread that reads its events."""
 
-    def __init__(
-        self, number: int, command: list[str], environment: dict[str, str], events: SimpleQueue[Any]
-    ) -> None:
+    def __init__(self, number: int, command: list[str], environment: dict[str, str], events: SimpleQueue[Any]) -> None:
         self.number = number
         self.key: str | None = None
         self.process = subprocess.Popen(
@@ -144,19 +143,15 @@ class _Worker:
         """Have a cell run; a worker that died meanwhile says so through its events."""
         self.key = key
         assert self.process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(f"{key}\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
 
     def stop(self) -> None:
         """Close the worker's input, which ends it, and wait."""
         assert self.process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-        except BrokenPipeError:
-            pass
         try:
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:

@@ -45,10 +45,9 @@ def run(job: Job) -> CellResult:
     model, tokenizer = load_trained(job.upstream("model"))
     examples = load_examples(job, spec["dataset"], task["labels"])
     examples = examples.sample(spec["examples"], f"attack-{spec['seed']}")
-    targets = [
-        TextExample(examples.ids[i], examples.texts[i], examples.pairs and examples.pairs[i], int(examples.labels[i]))
-        for i in range(len(examples))
-    ]
+    pairs: list[str | None] = [*examples.pairs] if examples.pairs else [None] * len(examples)
+    rows = zip(examples.ids, examples.texts, pairs, examples.labels, strict=True)
+    targets = [TextExample(identity, text, pair, int(label)) for identity, text, pair, label in rows]
     attack = AttackSpec.model_validate(spec["attack"])
     outcomes = attack_texts(
         Victim(model.to(pick_device(job)), tokenizer, task["max_length"]),

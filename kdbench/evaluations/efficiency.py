@@ -25,7 +25,7 @@ def run(job: Job) -> CellResult:
     folder = job.upstream("model")
     model, _ = load_trained(folder)
     model = model.to(pick_device(job)).eval()
-    vocabulary = model.get_input_embeddings().weight.shape[0]  # type: ignore[union-attr]
+    vocabulary = model.get_input_embeddings().weight.shape[0]
     shape = (spec["batch_size"], spec["tokens"])
     ids = torch.arange(shape[0] * shape[1]).reshape(shape) % (vocabulary - 1) + 1
     inputs = {"input_ids": ids.to(model.device), "attention_mask": torch.ones_like(ids).to(model.device)}
@@ -34,7 +34,7 @@ def run(job: Job) -> CellResult:
             model(**inputs)
         seconds = [_time(model, inputs) for _ in range(REPEATS)]
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    embedding = model.get_input_embeddings().weight.numel()  # type: ignore[union-attr]
+    embedding = model.get_input_embeddings().weight.numel()
     return CellResult(
         metrics={
             "parameters": float(parameters),

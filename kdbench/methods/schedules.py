@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from kdbench.methods.base import Leg, TeacherRef
@@ -14,7 +15,7 @@ def split_evenly(steps: int, parts: int) -> list[int]:
     there are fewer steps than parts.
     """
     bounds = [steps * i // parts for i in range(parts + 1)]
-    return [after - before for before, after in zip(bounds, bounds[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(bounds)]
 
 
 def constant(steps: int, teacher: TeacherRef | None = None) -> tuple[Leg, ...]:

@@ -1,0 +1,1 @@
+"""Pairs and the models in them."""

@@ -46,7 +46,7 @@ def load_tokenizer(spec: ModelSpec, locations: Locations) -> PreTrainedTokenizer
         raise ModelError(f"{spec.name}: the tokenizer of {spec.source.title} cannot be loaded: {error}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"{spec.name}: {spec.source.title} has no fast tokenizer")
-    return tokenizer  # type: ignore[no-any-return]
+    return tokenizer
 
 
 def build_classifier(
@@ -96,7 +96,7 @@ def build_generator(spec: ModelSpec, locations: Locations, *, seed: int) -> tupl
 def load_classifier(folder: Path) -> PreTrainedModel:
     """A finished classifier from a cell of the store, in fp32 and evaluation mode."""
     model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, **_SAFE)
-    return model.eval()  # type: ignore[no-any-return]
+    return model.eval()
 
 
 def check_vocabulary(tokenizers: dict[str, PreTrainedTokenizerBase]) -> None:

@@ -9,7 +9,27 @@ from pathlib import Path
 from transformers import BertConfig, BertTokenizerFast, PreTrainedTokenizerBase
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-_WORDS = "the a of and to in is it that this was not no good bad great terrible movie film".split()
+_WORDS = [
+    "the",
+    "a",
+    "of",
+    "and",
+    "to",
+    "in",
+    "is",
+    "it",
+    "that",
+    "this",
+    "was",
+    "not",
+    "no",
+    "good",
+    "bad",
+    "great",
+    "terrible",
+    "movie",
+    "film",
+]
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerBase:

@@ -16,7 +16,7 @@ from kdbench.stats.intervals import wilson_interval
 from kdbench.store import Store
 
 Status = Literal["ok", "missing", "failed"]
-PROPORTIONS = {"accuracy", "accuracy_under_attack", "clean_accuracy", "success_rate", "agreement"}
+PROPORTIONS = {"accuracy", "accuracy_under_attack", "clean_accuracy", "agreement"}
 
 
 @dataclass(frozen=True)

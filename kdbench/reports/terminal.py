@@ -30,10 +30,10 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
 
 
 def _table(board: Leaderboard, pair: str, columns: list[Column], title: str, *, intervals: bool = False) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("method", no_wrap=True)
     for column in columns:
-        table.add_column(column.title, justify="right", overflow="fold")
+        table.add_column(column.title.replace(" ", "\n").replace("-", "-\n"), justify="right", no_wrap=True)
     for method in board.methods(pair):
         cells = []
         for column in columns:

@@ -108,7 +108,7 @@ def carve_selection(examples: Examples, fraction: float, limit: int) -> tuple[Ex
 
 
 def _translate(raw: Any, labels: Sequence[str], label_map: dict[RawLabel, str], where: str) -> int:
-    value: RawLabel = raw.item() if hasattr(raw, "item") else raw
+    value: Any = raw.item() if hasattr(raw, "item") else raw
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if label_map:

@@ -67,5 +67,11 @@ def restore_optimizer(model: torch.nn.Module, optimizer: torch.optim.Optimizer, 
 
 
 def _plain(group: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous CPU copies that share no memory, as safetensors wants them."""
-    return {name: value.detach().cpu().contiguous().clone() for name, value in group.items()}
+    """Contiguous CPU tensors that share no memory, as safetensors wants them; copies only where they must be."""
+    plain: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, value in group.items():
+        tensor = value.detach().cpu().contiguous()
+        plain[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
+        seen.add(tensor.data_ptr())
+    return plain

@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kdbench.hashing import derive_seed
+from kdbench.machine import release_memory
 from kdbench.methods.augment.masked_text_run import masked_logits
 from kdbench.training.encoding import BatchStream, Encoded
 
@@ -53,4 +54,6 @@ def warm_up(
         torch.nn.utils.clip_grad_norm_(generator.parameters(), 1.0)
         optimizer.step()
         history.append(loss.item())
+        if step % 20 == 0:
+            release_memory()
     return history

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from kdbench.machine import release_memory
 from kdbench.training.encoding import Encoded
 
 
@@ -22,6 +23,7 @@ def predict(model: PreTrainedModel, data: Encoded, batch_size: int = 64, precisi
         for rows in data.by_length(batch_size):
             inputs = {name: value.to(model.device) for name, value in data.collate(rows).items()}
             result[rows] = model(**inputs).logits.float().cpu().numpy()
+    release_memory()
     model.train(was_training)
     return result
 

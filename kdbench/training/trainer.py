@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from kdbench.budget import Budget
 from kdbench.errors import KDBenchError
 from kdbench.hashing import derive_seed
+from kdbench.machine import release_memory
 from kdbench.methods.augment.base import AugmenterContext, AugmenterRun
 from kdbench.methods.base import Context, Leg, Outputs, Stage
 from kdbench.tasks.metrics import compute_metric
@@ -190,6 +191,7 @@ class Trainer:
             at_selection = cursor.step % self.every == 0 or cursor.step == stage.steps
             if cursor.step % LOG_EVERY == 0 or at_selection:
                 self._log(stage, sums, summed)
+                release_memory()
                 sums, summed = {}, 0
             if at_selection:
                 self._select(stage)
@@ -288,7 +290,8 @@ class Trainer:
             self.checkpoints.save(self.cursor.done, asdict(self.cursor), tensors)
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        plain, decayed = [], []
+        plain: list[torch.nn.Parameter] = []
+        decayed: list[torch.nn.Parameter] = []
         for parameter in self.model.parameters():
             (decayed if parameter.ndim > 1 else plain).append(parameter)
         groups = [
@@ -333,4 +336,4 @@ class Trainer:
     def _unwrap(self) -> None:
         """Give the model its own forward back, without autocast."""
         if self._plain_forward is not None:
-            self.model.forward = self._plain_forward  # type: ignore[method-assign]
+            self.model.forward = self._plain_forward

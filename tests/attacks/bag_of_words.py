@@ -92,7 +92,13 @@ def _main() -> None:
     socket.getaddrinfo = socket.create_connection = _no_network
     logging.getLogger().addHandler(logging.FileHandler("log", mode="w"))
     mine = logging.getLogger("mine")
-    changed_by_textattack = ("HF_HOME", "XDG_CACHE_HOME", "TA_CACHE_DIR", "TOKENIZERS_PARALLELISM", "TFHUB_CACHE_DIR")
+    changed_by_textattack = (
+        "HF_HOME",
+        "XDG_CACHE_HOME",
+        "TA_CACHE_DIR",
+        "TOKENIZERS_PARALLELISM",
+        "TFHUB_CACHE_DIR",
+    )
     found = {name: [asdict(outcome) for outcome in run(name)] for name in sys.argv[1:]}
     if any(variable in os.environ for variable in changed_by_textattack):
         raise AssertionError("the environment was changed")

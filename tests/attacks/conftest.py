@@ -19,6 +19,17 @@ def attack_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def one_thread() -> Iterator[None]:
+    """Small tensors in several threads cost more than they gain, above all on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
 def bag() -> ModuleType:
     """The script ``bag_of_words.py`` as a module."""
     path = Path(__file__).with_name("bag_of_words.py")

@@ -12,6 +12,7 @@ import os
 import pickle
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ from kdbench.attacks import _library, assets
 from kdbench.attacks.spec import ATTACKS
 from kdbench.attacks.text import TextExample, attack_texts
 from kdbench.errors import AttackError
+
+# One worker for all of these tests, so that TextAttack is imported once.
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.xdist_group("textattack")]
 
 SYNONYMS = [
     ["great", "fine", "superb", "wonderful", "nice"],
@@ -73,7 +77,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def tensorflow_hub(tmp_path, monkeypatch) -> None:
+def tensorflow_hub(tmp_path, monkeypatch) -> Iterator[None]:
     (tmp_path / "tensorflow_hub.py").write_text(
         "import torch, zlib\n"
         "def load(folder):\n"
@@ -86,7 +90,23 @@ def tensorflow_hub(tmp_path, monkeypatch) -> None:
         "    return encode\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "tensorflow_hub", raising=False)
+    yield
+    sys.modules.pop("tensorflow_hub", None)
+
+
+@pytest.fixture
+def flair_tagger(monkeypatch) -> None:
+    """What flair's tagger would be asked: a universal tag for each token."""
+    assets.prepare(ATTACKS.get("deepwordbug"))
+    with _library.session():
+        from textattack.shared.utils import strings
+
+    class Tagger:
+        def predict(self, sentence, force_token_predictions):
+            for token in sentence:
+                token.add_label("upos", "DET" if token.text in {"a", "the"} else "NOUN")
+
+    monkeypatch.setitem(strings._flair_taggers, "upos-fast", Tagger())
 
 
 @pytest.fixture
@@ -100,19 +120,20 @@ def no_network(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["textfooler", "bae", "bert-attack", "clare", "a2t", "textbugger"])
-def test_the_stock_recipe_runs_from_the_folder(bag, folder, tensorflow_hub, no_network, name):
+def test_the_stock_recipe_runs_from_the_folder(
+    bag, folder, tensorflow_hub, flair_tagger, no_network, monkeypatch, name
+):
     spec = ATTACKS.get(name)
     assert assets.missing_assets(spec, [folder]) == []
+    monkeypatch.chdir(folder.parent)
+    folder = Path(folder.name)  # relative, though models are looked for in another working directory
     victim = GradientBag(bag)
-    before = (Path.cwd(), dict(os.environ))
 
     def run():
-        return attack_texts(
-            victim, EXAMPLES, spec, perturb="text", query_budget=300, seed=0, directories=[folder]
-        )
+        return attack_texts(victim, EXAMPLES, spec, perturb="text", query_budget=300, seed=0, directories=[folder])
 
     found = run()
-    assert (Path.cwd(), dict(os.environ)) == before
+    assert (Path.cwd() / folder).is_dir()
     assert [outcome.predicted for outcome in found] == [1, 0]
     assert all(1 < outcome.queries <= 300 for outcome in found)
     assert any(outcome.perturbed != outcome.original for outcome in found)
@@ -152,7 +173,8 @@ def _write_vectors(target: Path) -> None:
     groups = [next((i for i, group in enumerate(SYNONYMS) if word in group), None) for word in WORDS]
     centres = random.normal(size=(len(SYNONYMS), 16)) * 4
     vectors = np.array(
-        [random.normal(size=16) + (0 if group is None else centres[group]) for group in groups], dtype=np.float32
+        [random.normal(size=16) + (0 if group is None else centres[group]) for group in groups],
+        dtype=np.float32,
     )
     distances = np.linalg.norm(vectors[:, None] - vectors[None], axis=-1)
     np.save(target / "paragram.npy", vectors)
@@ -204,15 +226,16 @@ def _write_masked_model(target: Path, kind: str) -> None:
 
 
 def _write_sentence_model(target: Path) -> None:
-    """A sentence encoder: random DistilBERT and mean pooling, in sentence-transformers' layout."""
-    from sentence_transformers import SentenceTransformer, models
-    from transformers import DistilBertConfig, DistilBertModel
+    """A sentence encoder: a random BERT and mean pooling, in sentence-transformers' layout."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+    from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
     tokenizer = _tokenizer()
     encoder = target.with_name("encoder")
-    config = DistilBertConfig(vocab_size=len(tokenizer), dim=16, n_layers=1, n_heads=2, hidden_dim=16)
-    DistilBertModel(config).save_pretrained(encoder)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    BertModel(BertConfig(**sizes, vocab_size=len(tokenizer))).save_pretrained(encoder)
     tokenizer.save_pretrained(encoder)
-    words = models.Transformer(str(encoder))
-    SentenceTransformer(modules=[words, models.Pooling(16)], device="cpu").save(str(target))
+    layers = [modules.Transformer(str(encoder)), modules.Pooling(16)]
+    SentenceTransformer(modules=layers, device="cpu").save(str(target))

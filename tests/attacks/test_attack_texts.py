@@ -23,6 +23,9 @@ from kdbench.attacks.text import MAX_CHARACTERS, MAX_WORDS, TextExample, _attack
 from kdbench.errors import AttackError
 from kdbench.hashing import derive_seed
 
+# One worker for all of these tests, so that TextAttack is imported once.
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.xdist_group("textattack")]
+
 NAMES = ["deepwordbug", "pruthi", "pwws"]
 each_attack = pytest.mark.parametrize("name", NAMES)
 
@@ -238,7 +241,7 @@ def test_weird_texts_fail_or_are_skipped_but_do_not_crash(bag, name):
 def test_of_a_long_text_only_the_beginning_changes_and_the_victim_reads_all(bag, name, monkeypatch):
     monkeypatch.setattr("kdbench.attacks.text.MAX_WORDS", 40)
     victim = bag.BagOfWords()
-    tail = " and the " + "worst " * 9 + "." + " plain" * 20_000
+    tail = " and the " + "worst " * 9 + "." + " plain" * 2000
     example = TextExample("long", " ".join(["great fun"] * 20) + tail, None, 1)
     (outcome,) = attack_texts(victim, [example], ATTACKS.get(name), perturb="text", query_budget=2000, seed=0)
     assert outcome.predicted == 1
@@ -307,7 +310,10 @@ def test_minilm_is_attacked_with_success():
             margin = head.decision_function(embed(texts))
             return np.stack([-margin / 2, margin / 2], axis=1).astype(np.float32)
 
-    examples = [TextExample("a", "a great and funny film", None, 1), TextExample("b", "a dull, lazy story", None, 0)]
+    examples = [
+        TextExample("a", "a great and funny film", None, 1),
+        TextExample("b", "a dull, lazy story", None, 0),
+    ]
     for name in ("deepwordbug", "pwws"):
         found = attack_texts(MiniLM(), examples, ATTACKS.get(name), perturb="text", query_budget=80, seed=0)
         assert "success" in {outcome.outcome for outcome in found}
@@ -320,7 +326,7 @@ def test_the_process_is_left_as_it_was(bag):
     from textattack.shared import attacked_text, utils
 
     logger = logging.getLogger("somebody.elses")
-    before = (os.getcwd(), dict(os.environ), nltk.download, random.getstate(), torch.get_rng_state().tolist())
+    before = (Path.cwd(), dict(os.environ), nltk.download, random.getstate(), torch.get_rng_state().tolist())
     numpy_state = np.random.get_state()[1].tolist()
     done = []
     attack_texts(
@@ -332,7 +338,7 @@ def test_the_process_is_left_as_it_was(bag):
         seed=3,
         progress=done.append,
     )
-    after = (os.getcwd(), dict(os.environ), nltk.download, random.getstate(), torch.get_rng_state().tolist())
+    after = (Path.cwd(), dict(os.environ), nltk.download, random.getstate(), torch.get_rng_state().tolist())
     assert after == before
     assert np.random.get_state()[1].tolist() == numpy_state
     assert not logger.disabled
@@ -363,14 +369,26 @@ ONE = TextExample("one", "a great film", None, 1)
         (Odd([0.0, 1.0]), ONE, {"perturb": "text_pair"}, "example 'one' has no second text"),
         (Odd([0.0, 1.0]), TextExample("two", "x", None, 2), {}, "example 'two': label 2"),
         (Odd([0.0, 1.0]), ONE, {"query_budget": 1}, "at least 2"),
-        (Odd([0.0, 1.0]), ONE, {"recipe": "textattack.attack_recipes:Nobody1999"}, "Nobody1999 cannot be built"),
+        (
+            Odd([0.0, 1.0]),
+            ONE,
+            {"recipe": "textattack.attack_recipes:Nobody1999"},
+            "Nobody1999 cannot be built",
+        ),
         (Odd([0.0, 1.0]), ONE, {"arguments": {"swaps": 3}}, "unexpected keyword argument 'swaps'"),
-        (Odd([0.0, 1.0]), ONE, {"recipe": "textattack.attack_recipes:InputReductionFeng2018"}, "InputReduction"),
+        (
+            Odd([0.0, 1.0]),
+            ONE,
+            {"recipe": "textattack.attack_recipes:InputReductionFeng2018"},
+            "InputReduction",
+        ),
         (Odd([0.0, 1.0]), ONE, {"needs": ["gradients"]}, "victim's gradients"),
     ],
 )
 def test_impossible_requests_are_explained(victim, example, change, message):
-    options = {"perturb": "text", "query_budget": 50} | {k: v for k, v in change.items() if k in {"perturb", "query_budget"}}
+    options = {"perturb": "text", "query_budget": 50} | {
+        k: v for k, v in change.items() if k in {"perturb", "query_budget"}
+    }
     fields = {"name": "mine", "recipe": "textattack.attack_recipes:DeepWordBugGao2018"}
     spec = AttackSpec(**(fields | {k: v for k, v in change.items() if k not in options}))
     with pytest.raises(AttackError, match=message):

@@ -1,0 +1,1 @@
+"""Augmenters: extra inputs for the student."""
