@@ -29,6 +29,7 @@ class Budget(Spec):
     max_train: int | None = Field(None, ge=8, description="training examples used, chosen by content hash")
     max_evaluation: int | None = Field(None, ge=1, description="examples of each reported set, by content hash")
     attack_examples: int | None = Field(None, ge=1, description="examples attacked, in place of the suite's number")
+    seeds: tuple[int, ...] | None = Field(None, min_length=1, description="student seeds, in place of the suite's")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="of training, auto is bf16 where the hardware has it; evaluations are always fp32"
     )

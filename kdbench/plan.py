@@ -144,7 +144,7 @@ class _Planner:
         self.pairs = _choose("pair", suite.pairs, selection.pairs)
         self.tasks = _choose("task", suite.tasks, selection.tasks)
         self.budget: Budget = _resolve_precision(_choose("budget", suite.budgets, (budget,))[0], selection.device)
-        self.seeds = selection.seeds or suite.seeds
+        self.seeds = selection.seeds or self.budget.seeds or suite.seeds
         self.methods = self._methods(selection)
         self.out = Plan(suite, budget, methods=self.methods)
         self.missing: list[str] = []

@@ -21,6 +21,9 @@ from kdbench.plan import Cell, Plan
 from kdbench.store import Store
 
 BUSY_SECONDS = 2.0
+# Large buffers straight from the system, in huge pages: batches of ever-changing shape fragment the
+# heap otherwise, and a worker that needs 1 GB grows to 2 or more.
+HEAP = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304"
 _ORDER = {"teacher": 0, "student": 1, "evaluation": 2}
 
 
@@ -121,6 +124,7 @@ class LocalEngine:
             command += ["--tracker", tracker]
         environment = {**os.environ, **self.locations.environment(), "TOKENIZERS_PARALLELISM": "false"}
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        environment.setdefault("GLIBC_TUNABLES", HEAP)
         if self.locations.offline:
             environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
         if self.gpus:

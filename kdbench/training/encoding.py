@@ -14,6 +14,7 @@ from kdbench.hashing import derive_seed
 from kdbench.tasks.dataset import Examples
 
 Inputs = dict[str, Tensor]
+WIDTHS = 4  # few different shapes: every new one costs the matrix library time, and megabytes that it keeps
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,12 @@ class Encoded:
         return np.diff(self.starts)
 
     def collate(self, rows: np.ndarray) -> Inputs:
-        """Model inputs of some rows, ``(batch, longest)`` int64, padded on the right."""
+        """Model inputs of some rows, ``(batch, width)`` int64, padded on the right.
+
+        ``width`` is the longest row, rounded up to a multiple of ``WIDTHS``.
+        """
         lengths = self.lengths[rows]
-        real = np.arange(lengths.max()) < lengths[:, None]
+        real = np.arange(-(-lengths.max() // WIDTHS) * WIDTHS) < lengths[:, None]
         positions = np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows])
         ids = np.full(real.shape, self.pad, dtype=np.int64)
         ids[real] = self.tokens[positions]

@@ -163,7 +163,7 @@ def test_takd_learns_from_the_smallest_assistant() -> None:
 
 def test_takd_without_an_assistant_says_what_to_add() -> None:
     """The pair is the place to name one."""
-    with pytest.raises(MethodError, match="needs an assistant.*add 'assistants' to the pair"):
+    with pytest.raises(MethodError, match=r"needs an assistant.*add 'assistants' to the pair"):
         _stages("takd", trajectory=Trajectory.nominal(3))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -166,8 +166,7 @@ def test_augmented_text_differs_in_masked_positions_only() -> None:
     assert _same(before, inputs)
     changed = augmented["input_ids"] != inputs["input_ids"]
     assert changed.any() and not (changed & ~holes).any()
-    assert augmented.keys() == inputs.keys()
-    assert _same({k: v for k, v in augmented.items() if k != "input_ids"}, {k: before[k] for k in before.keys() - {"input_ids"}})
+    assert _same({**augmented, "input_ids": before["input_ids"]}, before)
 
 
 def test_augmenting_needs_no_gradient_and_trains_nothing() -> None:
@@ -246,7 +245,7 @@ def test_straight_through_forward_equals_reading_the_sampled_ids(family: str) ->
 
 
 def test_holes_are_never_filled_with_padding() -> None:
-    """A sampled [PAD] would shift every later position of a RoBERTa that reads ids, but not one that reads embeddings."""
+    """A sampled [PAD] shifts all later positions of a RoBERTa that reads ids, but not of one that reads embeddings."""
     generator = _generator()
     with torch.no_grad():
         generator.cls.predictions.bias[TOKENIZER.pad_token_id] += 20
@@ -288,9 +287,13 @@ def _divergence(student: Tensor, teacher: Tensor, kind: str) -> float:
     return float(-(softmax(t, axis=1) * log_softmax(s, axis=1)).sum(1).mean())
 
 
+CLIMB = replace(SETTINGS, mask_rate=0.9)
+
+
 def _first_divergence(kind: str, outputs: int, seed: int, generator: PreTrainedModel) -> float:
     """D of the first generator update: the same batch, masks and noise for the same seed."""
-    game = Game.start(replace(SETTINGS, generator_steps=1, divergence=kind), generator=generator, seed=seed, outputs=outputs)
+    settings = replace(CLIMB, generator_steps=1, divergence=kind)
+    game = Game.start(settings, generator=generator, seed=seed, outputs=outputs)
     kept = _weights(generator)
     with _calls(game.student) as student, _calls(game.teacher) as teacher:
         game.run.before_update(0, game.teacher)
@@ -300,15 +303,15 @@ def _first_divergence(kind: str, outputs: int, seed: int, generator: PreTrainedM
 
 @pytest.mark.parametrize(("kind", "outputs"), [("soft-ce", 3), ("mse", 3), ("soft-ce", 1)])
 def test_the_generator_climbs(kind: str, outputs: int) -> None:
-    """Its updates raise the divergence on the same batches, masks and noise."""
+    """Its updates raise the divergence on the same batches, masks and noise, far beyond chance."""
     generator = _generator()
-    seeds = range(20, 32)
-    before = np.mean([_first_divergence(kind, outputs, seed, generator) for seed in seeds])
-    settings = replace(SETTINGS, generator_steps=40, generator_learning_rate=2e-2, divergence=kind)
+    before = np.array([_first_divergence(kind, outputs, seed, generator) for seed in range(20, 32)])
+    settings = replace(CLIMB, generator_steps=40, generator_learning_rate=2e-2, divergence=kind)
     game = Game.start(settings, generator=generator, outputs=outputs)
     game.run.before_update(0, game.teacher)
-    after = np.mean([_first_divergence(kind, outputs, seed, generator) for seed in seeds])
-    assert after > 1.2 * before
+    after = np.array([_first_divergence(kind, outputs, seed, generator) for seed in range(20, 32)])
+    gain = after - before
+    assert gain.mean() > 5 * gain.std() / len(gain) ** 0.5
 
 
 def test_generator_gradients_are_clipped() -> None:
@@ -340,14 +343,12 @@ def test_state_and_restore_continue_the_game_bit_for_bit() -> None:
     assert _same(straight.run.state(), resumed.run.state())
 
 
-@pytest.mark.parametrize("make", [lambda game: game.run.before_update(0, game.teacher)])
-def test_the_game_is_reproducible(make: Callable[[Game], None]) -> None:
-    """The state of the global generator does not matter."""
+def test_the_game_is_reproducible() -> None:
+    """The state of the global random generator does not matter."""
     first, second = Game.start(), Game.start()
-    torch.manual_seed(1)
-    make(first)
-    torch.manual_seed(2)
-    make(second)
+    for noise, game in enumerate((first, second)):
+        torch.manual_seed(noise)
+        game.run.before_update(0, game.teacher)
     assert _same(_weights(first.generator), _weights(second.generator))
 
 

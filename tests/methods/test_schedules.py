@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +44,7 @@ def test_phi_rises_to_exactly_one_in_equal_shares(steps: int, max_temperature: i
     legs = annealed(steps, TEACHER, max_temperature)
     scales, lengths = [leg.scale for leg in legs], [leg.steps for leg in legs]
     assert scales[-1] == 1.0 and all(0 < scale <= 1 for scale in scales)
-    assert all(low < high for low, high in zip(scales, scales[1:], strict=False))
+    assert all(low < high for low, high in pairwise(scales))
     shares = lengths + [0] * (max_temperature - len(lengths))
     assert sum(lengths) == steps and max(shares) - min(shares) <= 1 and min(lengths) >= 1
     allowed = [t / max_temperature for t in range(1, max_temperature + 1)]
@@ -90,7 +92,7 @@ def test_temperatures_fall_to_exactly_one(highest: float, count: int) -> None:
     """So that 1/τ ends at exactly 1 and never exceeds it."""
     temperatures = falling_temperatures(highest, count)
     assert temperatures[-1] == 1.0 and len(temperatures) == count
-    assert all(before >= after for before, after in zip(temperatures, temperatures[1:], strict=False))
+    assert all(before >= after for before, after in pairwise(temperatures))
     assert all(1 <= tau <= highest for tau in temperatures) or count == 1
 
 

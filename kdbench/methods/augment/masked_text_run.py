@@ -1,4 +1,4 @@
-"""MATE-KD's augmenter at work (Rashid et al., ACL 2021, section 3).
+"""MATE-KD's augmenter at work (Rashid et al., ACL 2021).
 
 Masked positions are filled with samples of a masked-LM generator. For the generator's own updates
 the sample is a straight-through Gumbel-softmax: one-hot forward, soft backward, multiplied with each
@@ -17,6 +17,9 @@ from kdbench.hashing import derive_seed
 from kdbench.methods import losses
 from kdbench.methods.augment.base import AugmenterContext, Inputs
 from kdbench.methods.augment.masked_text import MaskedText
+from kdbench.methods.augment.straight_through import StraightThrough, sample_tokens
+
+ROWS = 64  # hidden states are padded to multiples of this: few shapes, as in batches
 
 
 class MaskedTextRun:
@@ -46,7 +49,7 @@ class MaskedTextRun:
             masked, holes = self._mask(inputs["input_ids"], ("student", step))
             logits = masked_logits(self.generator, {**inputs, "input_ids": masked}, holes)
             filled = masked.clone()
-            filled[holes] = _sample(logits.float())
+            filled[holes] = sample_tokens(logits)
         return {**inputs, "input_ids": filled}
 
     def state(self) -> dict[str, Tensor]:
@@ -77,9 +80,12 @@ class MaskedTextRun:
         with self._autocast():
             masked, holes = self._mask(inputs["input_ids"], ("generator", self._updates))
             logits = masked_logits(self.generator, {**inputs, "input_ids": masked}, holes)
-            choice = F.gumbel_softmax(logits.float(), tau=1.0, hard=True)
-            student = self._embed_and_run(self.context.student, inputs, holes, choice)
-            target = self._embed_and_run(teacher, inputs, holes, choice)
+            models = (self.context.student, teacher)
+            words = [model.get_input_embeddings().weight for model in models]
+            fillings = StraightThrough.apply(logits, *words)  # type: ignore[no-untyped-call]
+            student, target = (
+                _run_filled(model, inputs, holes, filling) for model, filling in zip(models, fillings, strict=True)
+            )
         if self.settings.divergence == "mse" or self.context.regression:
             divergence = losses.mse(student, target)
         else:
@@ -108,25 +114,14 @@ class MaskedTextRun:
             holes.view(-1)[first] = True
         return ids.masked_fill(holes, self.mask_token), holes
 
-    def _embed_and_run(self, model: PreTrainedModel, inputs: Inputs, holes: Tensor, choice: Tensor) -> Tensor:
-        """Logits on inputs whose holes hold ``choice`` (one-hot) × the model's own word embeddings."""
-        words = model.get_input_embeddings()
-        embedded = words(inputs["input_ids"])
-        filled = (choice.to(words.weight.dtype) @ words.weight).to(embedded.dtype)
-        embedded = embedded.masked_scatter(holes.unsqueeze(-1), filled)
-        others = {name: value for name, value in inputs.items() if name != "input_ids"}
-        logits: Tensor = model(inputs_embeds=embedded, **others).logits.float()
-        return logits
 
-
-def _sample(logits: Tensor) -> Tensor:
-    """One token per row of ``(holes, vocabulary)`` logits, as arg-max of logits plus Gumbel noise would give.
-
-    By inverting the cumulative distribution: one random number a row instead of one a token.
-    """
-    cumulative = logits.softmax(-1).cumsum(-1)
-    threshold = torch.rand(len(logits), 1, device=logits.device) * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, threshold).squeeze(-1).clamp_(max=logits.shape[-1] - 1)
+def _run_filled(model: PreTrainedModel, inputs: Inputs, holes: Tensor, filling: Tensor) -> Tensor:
+    """Logits on inputs whose holes hold ``filling``, ``(holes, width)`` in the model's own word embeddings."""
+    embedded = model.get_input_embeddings()(inputs["input_ids"])
+    embedded = embedded.masked_scatter(holes.unsqueeze(-1), filling.to(embedded.dtype))
+    others = {name: value for name, value in inputs.items() if name != "input_ids"}
+    logits: Tensor = model(inputs_embeds=embedded, **others).logits.float()
+    return logits
 
 
 def masked_logits(model: PreTrainedModel, inputs: Inputs, holes: Tensor) -> Tensor:
@@ -135,6 +130,10 @@ def masked_logits(model: PreTrainedModel, inputs: Inputs, holes: Tensor) -> Tens
     The vocabulary projection is most of a small masked-LM's work, so it is done where it is needed.
     """
     hidden = model.base_model(**inputs).last_hidden_state[holes]
+    return _vocabulary_logits(model, F.pad(hidden, (0, 0, 0, -len(hidden) % ROWS)))[: len(hidden)]
+
+
+def _vocabulary_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     for head in ("cls", "lm_head"):
         if hasattr(model, head):
             logits: Tensor = getattr(model, head)(hidden)
