@@ -16,13 +16,13 @@ from typing import Literal
 from kdbench.attacks.assets import missing_assets
 from kdbench.attacks.spec import ATTACKS
 from kdbench.errors import KDBenchError
+from kdbench.hub import hub_answers
 from kdbench.locations import Locations
 from kdbench.machine import cpu_count, default_jobs, visible_gpus
 from kdbench.models.locate import locate_model
 from kdbench.models.spec import PAIRS
 from kdbench.plan import Selection, make_plan
 from kdbench.suite import load_suite, suite_names
-from kdbench.tasks.hub import hub_answers
 
 _LIBRARIES = ("torch", "transformers", "datasets", "accelerate", "textattack", "torchattacks", "pandas", "pydantic")
 

@@ -24,6 +24,10 @@ class UnknownNameError(KDBenchError):
         super().__init__(f"unknown {kind} '{name}': {hint}")
 
 
+class PlanError(KDBenchError):
+    """The plan cannot be made: something it needs is missing or impossible."""
+
+
 class MethodError(KDBenchError):
     """A method's configuration or composition is impossible, or a plugin cannot be loaded."""
 

@@ -10,35 +10,9 @@ from kdbench.errors import ReportError
 from kdbench.hashing import canonical_json
 from kdbench.locks import locked
 from kdbench.methods.registry import METHODS
-from kdbench.plan import TEACHER, Plan
+from kdbench.plan import TEACHER, Plan, Row, Skipped
 from kdbench.schema import Spec
 from kdbench.store import Store, write_atomic
-
-
-class ManifestRow(Spec):
-    """One place in the tables and the cell that fills it."""
-
-    key: str
-    pair: str
-    task: str
-    method: str
-    seed: int
-    evaluation: str = ""
-    dataset: str = ""
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """What makes two rows compete for one place."""
-        return (self.pair, self.task, self.method, str(self.seed), self.evaluation, self.dataset)
-
-
-class SkippedRow(Spec):
-    """Something that could not be had when it was planned."""
-
-    task: str
-    evaluation: str
-    dataset: str
-    reason: str
 
 
 class MethodInfo(Spec):
@@ -58,8 +32,8 @@ class Manifest(Spec):
     description: str = ""
     metrics: dict[str, list[str]] = Field(description="task -> metrics, the primary one first")
     methods: dict[str, MethodInfo]
-    rows: list[ManifestRow]
-    skipped: list[SkippedRow] = Field(default_factory=list)
+    rows: list[Row]
+    skipped: list[Skipped] = Field(default_factory=list)
     commands: list[str] = Field(default_factory=list)
     order: int = 0
 
@@ -70,14 +44,9 @@ def update_manifest(store: Store, plan: Plan, command: str) -> Manifest:
     with locked(store.root / "plans" / ".lock"):
         known = [m for m in read_manifests(store) if m.suite == plan.suite.name]
         old = next((m for m in known if m.version == plan.version and m.budget == plan.budget), None)
-        rows = {row.place: row for row in (old.rows if old else [])}
-        for row in plan.rows:
-            entry = ManifestRow(**row.__dict__)
-            rows[entry.place] = entry
-        skipped = {(s.task, s.evaluation, s.dataset): s for s in (old.skipped if old else [])}
+        rows = {row.place: row for row in (*(old.rows if old else []), *plan.rows)}
+        skipped = {item.place: item for item in (*(old.skipped if old else []), *plan.skipped)}
         filled = {(row.task, row.evaluation, row.dataset) for row in rows.values()}
-        for item in plan.skipped:
-            skipped[item.task, item.evaluation, item.dataset] = SkippedRow(**item.__dict__)
         methods = dict(old.methods) if old else {}
         methods[TEACHER] = MethodInfo()
         for name, method in plan.methods.items():

@@ -5,21 +5,22 @@ Pure: no torch, no data, no network. Datasets and models are located, not loaded
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from kdbench.attacks.assets import missing_assets
 from kdbench.budget import Budget, Updates
-from kdbench.errors import KDBenchError
+from kdbench.errors import PlanError
 from kdbench.hashing import digest
 from kdbench.locations import Locations
-from kdbench.machine import supports_bf16
 from kdbench.methods.base import Method, MethodCost, Trajectory
 from kdbench.methods.registry import METHODS
 from kdbench.models.locate import locate_model
 from kdbench.models.spec import ModelSpec, PairSpec
+from kdbench.planning import choose, method_view, plain, resolve_precision, upstream_keys
 from kdbench.record import RECORD_VERSION
+from kdbench.schema import Spec
 from kdbench.suite import Suite
 from kdbench.tasks.sources import Located, locate
 from kdbench.tasks.spec import DatasetSpec, TaskSpec
@@ -31,10 +32,6 @@ _STUDENT_FIELDS = {"epochs", "paper", "learning_rate"}
 _COMMON_FIELDS = {
     "batch_size", "warmup", "weight_decay", "clip_norm", "max_train", "precision", "threads",
 }  # fmt: skip
-
-
-class PlanError(KDBenchError):
-    """The plan cannot be made: something it needs is missing or impossible."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +50,8 @@ class Cell:
         return str(self.spec["kind"])
 
 
-@dataclass(frozen=True)
-class Row:
-    """One place in the tables that a cell fills; equal cells may fill several."""
+class Row(Spec):
+    """One place in the tables, and the cell that fills it; equal cells may fill several."""
 
     key: str
     pair: str
@@ -65,15 +61,24 @@ class Row:
     evaluation: str = ""
     dataset: str = ""
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What makes two rows compete for one place."""
+        return (self.pair, self.task, self.method, str(self.seed), self.evaluation, self.dataset)
 
-@dataclass(frozen=True)
-class Skipped:
+
+class Skipped(Spec):
     """Something the suite asks for that cannot be had here."""
 
     task: str
     evaluation: str
     dataset: str
     reason: str
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What it would have filled, for every method and seed."""
+        return (self.task, self.evaluation, self.dataset)
 
 
 @dataclass
@@ -141,9 +146,9 @@ class _Planner:
         self.locations = locations
         self.strict = strict
         budget = selection.budget or suite.budget
-        self.pairs = _choose("pair", suite.pairs, selection.pairs)
-        self.tasks = _choose("task", suite.tasks, selection.tasks)
-        self.budget: Budget = _resolve_precision(_choose("budget", suite.budgets, (budget,))[0], selection.device)
+        self.pairs = choose("pair", suite.pairs, selection.pairs)
+        self.tasks = choose("task", suite.tasks, selection.tasks)
+        self.budget: Budget = resolve_precision(choose("budget", suite.budgets, (budget,))[0], selection.device)
         self.seeds = selection.seeds or self.budget.seeds or suite.seeds
         self.methods = self._methods(selection)
         self.out = Plan(suite, budget, methods=self.methods)
@@ -194,16 +199,16 @@ class _Planner:
             f"teacher {pair.teacher.name} on {task.name}",
             weight=self.budget.teacher_epochs,
         )
-        row = Row(teacher, pair.name, task.name, TEACHER, self.suite.teacher_seed)
+        row = Row(key=teacher, pair=pair.name, task=task.name, method=TEACHER, seed=self.suite.teacher_seed)
         reference = self._evaluate(row, task, f"teacher {pair.teacher.name} on {task.name}", None)
         for name, method in self.methods.items():
-            if task.kind not in _kinds(method):
+            if task.kind not in method.supported_kinds():
                 reason = f"{name} is not defined for {task.kind}"
-                self.out.skipped.append(Skipped(task.name, "training", name, reason))
+                self.out.skipped.append(Skipped(task=task.name, evaluation="training", dataset=name, reason=reason))
                 continue
             for seed in self.seeds:
                 key = self._student(task, pair, train, name, method, seed, teacher)
-                row = Row(key, pair.name, task.name, name, seed)
+                row = Row(key=key, pair=pair.name, task=task.name, method=name, seed=seed)
                 self._evaluate(row, task, f"{name} {pair.name} on {task.name} seed {seed}", reference)
 
     def _student(
@@ -230,7 +235,7 @@ class _Planner:
                 "kind": "student",
                 "task": self._training_view(task, train),
                 "model": self._model_view(pair.student),
-                "method": _method_view(method),
+                "method": method_view(method),
                 "generator": self._model_view(pair.generator) if needs_generator and pair.generator else None,
                 "random_teacher": self._model_view(pair.teacher) if "random" in kinds else None,
                 "budget": self._budget_view(_STUDENT_FIELDS),
@@ -253,7 +258,7 @@ class _Planner:
                     "kind": "student",
                     "task": self._training_view(task, train),
                     "model": self._model_view(model),
-                    "method": _method_view(link),
+                    "method": method_view(link),
                     "generator": None,
                     "random_teacher": None,
                     "budget": self._budget_view(_STUDENT_FIELDS),
@@ -276,7 +281,7 @@ class _Planner:
         def add(evaluation: str, name: str, weight: float, upstream: dict[str, str], /, **spec: Any) -> str:
             body = {"kind": "evaluation", "evaluation": evaluation, "threads": threads, "upstream": upstream, **spec}
             key = self._add(body, f"{evaluation} {name} of {who}", weight)
-            self.out.rows.append(Row(key, row.pair, row.task, row.method, row.seed, evaluation, name))
+            self.out.rows.append(row.model_copy(update={"key": key, "evaluation": evaluation, "dataset": name}))
             return key
 
         self.out.rows.append(row)
@@ -338,15 +343,15 @@ class _Planner:
             )
 
     def _skip(self, task: TaskSpec, evaluation: str, dataset: str, reason: str) -> None:
-        self.out.skipped.append(Skipped(task.name, evaluation, dataset, reason))
+        self.out.skipped.append(Skipped(task=task.name, evaluation=evaluation, dataset=dataset, reason=reason))
         if self.strict:
             self.missing.append(reason)
 
     def _add(self, spec: dict[str, Any], title: str, weight: float) -> str:
         spec = {"schema": RECORD_VERSION, **spec}
-        spec = _plain(spec)
+        spec = plain(spec)
         key = digest(spec)
-        upstream = tuple(_keys(spec.get("upstream", {}).values()))
+        upstream = tuple(upstream_keys(spec))
         self.out.cells.setdefault(key, Cell(key, spec, upstream, title, weight))
         return key
 
@@ -395,50 +400,3 @@ class _Planner:
 
     def _budget_view(self, fields: set[str]) -> dict[str, Any]:
         return self.budget.model_dump(mode="json", include=_COMMON_FIELDS | fields)
-
-
-def _choose(kind: str, known: Any, wanted: Iterable[str]) -> list[Any]:
-    """The definitions of the wanted names, in the suite's order; all of them when none is wanted."""
-    names = tuple(wanted)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        import difflib
-
-        close = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(known)}"
-        raise PlanError(f"the suite has no {kind} '{unknown[0]}': {hint}")
-    return [value for name, value in known.items() if not names or name in names]
-
-
-def _resolve_precision(budget: Budget, device: str) -> Budget:
-    """``auto`` becomes what this machine is good at: keys and records name the precision that was used."""
-    if budget.precision != "auto":
-        return budget
-    return budget.model_copy(update={"precision": "bf16" if supports_bf16(device) else "fp32"})
-
-
-def _kinds(method: Method) -> set[str]:
-    return set.intersection(*(set(part.kinds) for part in method.parts()))
-
-
-def _method_view(method: Method) -> list[dict[str, Any]]:
-    return [
-        {"name": part.name, "config": part.config.model_dump(mode="json"), "source": METHODS.source(part.name)}
-        for part in method.parts()
-    ]
-
-
-def _keys(values: Iterable[Any]) -> list[str]:
-    found: list[str] = []
-    for value in values:
-        found += _keys(value) if isinstance(value, list) else [value] if value else []
-    return found
-
-
-def _plain(value: Any) -> Any:
-    """Tuples to lists: what JSON gives back."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

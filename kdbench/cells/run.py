@@ -16,6 +16,7 @@ from kdbench.cells.job import CellResult, Job
 from kdbench.errors import KDBenchError, StoreError
 from kdbench.locations import Locations
 from kdbench.machine import release_memory
+from kdbench.planning import upstream_keys
 from kdbench.record import Record, RunInfo
 from kdbench.store import Store
 
@@ -50,7 +51,7 @@ def run_cell(
             return False
         if store.record(key):
             return False
-        for upstream in _upstream(spec):
+        for upstream in upstream_keys(spec):
             if store.record(upstream) is None:
                 raise StoreError(f"cell {key[:12]}: upstream cell {upstream[:12]} is not finished")
         torch.set_num_threads(spec.get("budget", spec).get("threads", 1))
@@ -95,13 +96,6 @@ def _function(spec: dict[str, Any]) -> Callable[[Job], CellResult]:
             raise
         raise KDBenchError(f"this kdbench knows no cell of kind {name.rsplit('.', 1)[1]}") from error
     return function
-
-
-def _upstream(spec: dict[str, Any]) -> list[str]:
-    keys: list[str] = []
-    for value in spec.get("upstream", {}).values():
-        keys += value if isinstance(value, list) else [value] if value else []
-    return keys
 
 
 def _info(started: str, seconds: float, device: str, measured: dict[str, Any]) -> RunInfo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import Any
 
@@ -73,8 +74,8 @@ def run(job: Job) -> CellResult:
     ]
     _check_labels(spec, data.metric, max(entry["score"] for entry in checkpoints))
     best = max(checkpoints, key=lambda entry: (entry["score"], -entry["index"]))
-    shutil.copytree(trajectory, job.out / "checkpoints")
-    shutil.copytree(trajectory / f"{best['index']:03d}", job.out / "model")
+    shutil.copytree(trajectory, job.out / "checkpoints", copy_function=_link)
+    shutil.copytree(trajectory / f"{best['index']:03d}", job.out / "model", copy_function=_link)
     tokenizer.save_pretrained(job.out / "model")
     (job.out / "trajectory.json").write_text(json.dumps(checkpoints, indent=1), encoding="utf-8")
     write_log(job, result.log)
@@ -87,6 +88,14 @@ def run(job: Job) -> CellResult:
         },
         cost={"teacher_updates": updates.total, "examples": updates.total * budget.batch_size},
     )
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for the same bytes where the file system has that: checkpoints are large."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _check_labels(spec: dict[str, Any], metric: str, score: float) -> None:

@@ -46,8 +46,7 @@ def check_method(name_or_file: str) -> list[CheckResult]:
 
 def _check(name: str) -> Iterator[CheckResult]:
     method = METHODS.build(name)
-    kinds = set.intersection(*(set(part.kinds) for part in method.parts()))
-    for kind in sorted(kinds):
+    for kind in method.supported_kinds():
         with tempfile.TemporaryDirectory() as scratch:
             task = tiny_task(kind, Path(scratch), CHECKPOINTS)
             for title, function in _CHECKS.items():

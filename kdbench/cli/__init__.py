@@ -51,15 +51,21 @@ class _LazyGroup(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+# \b keeps click from joining the lines of the paragraph that follows.
+_HELP = """Benchmark knowledge-distillation methods: in-domain, out-of-domain and under attack.
+
+\b
+kdbench run --suite quickstart
+kdbench report --suite quickstart
+"""
+
+
+@click.group(
+    cls=_LazyGroup, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="kdbench")
 def cli() -> None:
-    r"""Benchmark knowledge-distillation methods: in-domain, out-of-domain and under attack.
-
-    \b
-    kdbench run --suite quickstart
-    kdbench report --suite quickstart
-    """
+    """The group of all commands."""
 
 
 def main() -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
-from kdbench.errors import UnknownNameError
+from kdbench.errors import MethodError, UnknownNameError
 
 Row = dict[str, Any]
 
@@ -31,9 +32,10 @@ def _method_rows() -> list[Row]:
     broken = METHODS.check_entry_points()
     rows = []
     for name in METHODS.names():
-        if name in broken:
-            continue
-        cls = METHODS.get(name)
+        try:
+            cls = METHODS.get(name)
+        except MethodError:
+            continue  # one of the broken ones; not a built-in whose name a package wanted to take
         summary = _first_line(cls.__doc__)
         rows.append({"name": name, "source": METHODS.source(name), "cite": cls.cite, "summary": summary})
     rows += [{"name": name, "source": "broken", "cite": "", "summary": reason} for name, reason in broken.items()]
@@ -54,7 +56,7 @@ def _describe_method(expression: str) -> Row:
         "name": expression,
         "source": ", ".join(METHODS.source(part.name) for part in parts),
         "cite": "; ".join(part.cite for part in parts),
-        "tasks": sorted(set.intersection(*(set(part.kinds) for part in parts))),
+        "tasks": method.supported_kinds(),
         "formula": "\n\n".join(_clean(part.__doc__) for part in map(type, parts)),
         "settings": {part.name: settings_of(part.Config) for part in parts},
         "stages of 1000 updates": [
@@ -84,7 +86,10 @@ def settings_of(model: type[BaseModel]) -> list[Row]:
         annotation = str(field.annotation).replace("typing.", "")
         composed = "[" in annotation or "|" in annotation
         kind = annotation if composed else getattr(field.annotation, "__name__", annotation)
-        rows.append({"field": name, "type": kind, "default": field.default, "meaning": field.description or ""})
+        default = "required"
+        if not field.is_required():
+            default = to_jsonable_python(field.get_default(call_default_factory=True), fallback=str)
+        rows.append({"field": name, "type": kind, "default": default, "meaning": field.description or ""})
     return rows
 
 

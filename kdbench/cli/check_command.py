@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
-from kdbench.cli.options import json_option
+from kdbench.cli.options import json_option, load_plugins, plugin_option
 
 
 @click.command("check")
 @click.argument("method", metavar="METHOD|FILE.py")
+@plugin_option
 @json_option
-def command(method: str, as_json: bool) -> None:
+def command(method: str, plugins: tuple[Path, ...], as_json: bool) -> None:
     """Train a method on tiny tasks that come with kdbench, and report where it breaks the contract.
 
     Exit code 0 when it keeps the contract, 1 when it does not.
@@ -20,6 +22,7 @@ def command(method: str, as_json: bool) -> None:
     from kdbench.checks import check_method
     from kdbench.cli.console import console, print_json
 
+    load_plugins(plugins)
     results = check_method(method)
     if as_json:
         print_json([result.__dict__ for result in results])

@@ -48,7 +48,7 @@ def plan_summary(plan: Plan, store: Store) -> dict[str, Any]:
             }
             for name, cost in plan.costs.items()
         },
-        "skipped": [item.__dict__ for item in plan.skipped],
+        "skipped": [item.model_dump() for item in plan.skipped],
     }
 
 
@@ -81,7 +81,8 @@ def show_plan(plan: Plan, store: Store) -> None:
     else:
         console.print(f"time left: about {seconds / 60:.0f} worker minutes, judging by the finished cells")
     for item in plan.skipped:
-        console.print(f"not here: {item.task} {item.evaluation} {item.dataset}: {item.reason}", soft_wrap=True)
+        line = f"not here: {item.task} {item.evaluation} {item.dataset}: {item.reason}"
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def _estimate(plan: Plan, store: Store, done: set[str]) -> float | None:

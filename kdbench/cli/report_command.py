@@ -10,7 +10,7 @@ from kdbench.cli.options import store_option
 
 
 @click.command("report")
-@click.option("--suite", "suite_name", required=True, help="Name of a suite that was run.")
+@click.option("--suite", "suite_name", required=True, help="Name, or YAML file, of a suite that was run.")
 @store_option
 @click.option(
     "--out",
@@ -33,9 +33,10 @@ def command(suite_name: str, store: Path, out: Path, budget: str, version: str) 
     from kdbench.reports.table import build_leaderboard
     from kdbench.reports.terminal import print_leaderboard
     from kdbench.store import Store, write_atomic
+    from kdbench.suite import load_suite
 
     source = Store(store)
-    name = Path(suite_name).stem if suite_name.endswith((".yaml", ".yml")) else suite_name
+    name = load_suite(suite_name).name if suite_name.endswith((".yaml", ".yml")) else suite_name
     manifest, others = find_manifest(source, name, budget, version)
     board = build_leaderboard(source, manifest)
     folder = out / manifest.suite

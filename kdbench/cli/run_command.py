@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,12 @@ def command(
     from kdbench.cli.console import console, show_plan
     from kdbench.cli.progress import watch
     from kdbench.engines.local import LocalEngine
+    from kdbench.hub import with_hub_checked
     from kdbench.machine import default_jobs, visible_gpus
     from kdbench.manifest import update_manifest
     from kdbench.plan import make_plan
     from kdbench.store import Store
     from kdbench.suite import load_suite
-    from kdbench.tasks.hub import with_hub_checked
 
     load_plugins(plugins)
     suite = load_suite(suite_name)
@@ -78,6 +79,7 @@ def command(
     engine = LocalEngine(locations, jobs=jobs or default_jobs(gpus), device=device, gpus=gpus, trackers=trackers)
     update_manifest(target, plan, shown_command())
     _tell_skipped(plan)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what batch systems send is an interrupt, too
     with watch(plan, target) as on_event:
         outcome = engine.run(plan, target, on_event, fail_fast=fail_fast)
     if outcome.interrupted:

@@ -12,9 +12,9 @@ from kdbench.methods.base import (
     Stage,
     TeacherRef,
     Trajectory,
-    register_method,
 )
 from kdbench.methods.objectives import CrossEntropy, KDObjective, LogitMSE, supervised_loss
+from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import annealed, constant, walk
 
 __all__ = [

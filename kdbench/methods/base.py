@@ -5,9 +5,8 @@ Nothing here imports torch: planning, listing and describing methods needs none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
@@ -259,6 +258,10 @@ class Method:
         """The methods this one is composed of: itself, unless composed with '+'."""
         return [self]
 
+    def supported_kinds(self) -> list[str]:
+        """Kinds of task that every part is defined for."""
+        return sorted(set.intersection(*(set(part.kinds) for part in self.parts())))
+
     def cost(self, budget: Updates, trajectory: Trajectory) -> MethodCost:
         """Count what training under this method takes."""
         stages = self.stages(budget, trajectory)
@@ -312,24 +315,3 @@ class Composed(Method):
             changes = {k: v for k, v in (("objective", part.objective), ("augmenter", part.augmenter)) if v}
             stages = [replace(stage, **changes) if stage.distills else stage for stage in stages]  # type: ignore[arg-type]
         return stages
-
-
-MethodT = TypeVar("MethodT", bound=type[Method])
-
-
-def register_method(name: str, *, cite: str = "") -> Callable[[MethodT], MethodT]:
-    """Class decorator that names a method and makes it known to this process.
-
-    Raises:
-        MethodError: when another class has the name already.
-    """
-
-    def decorate(cls: MethodT) -> MethodT:
-        from kdbench.methods.registry import METHODS
-
-        cls.name = name
-        cls.cite = cite
-        METHODS.add(name, cls)
-        return cls
-
-    return decorate

@@ -10,15 +10,16 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kdbench.errors import MethodError, UnknownNameError
 from kdbench.hashing import file_digest
 from kdbench.methods.base import Composed, Method
 
 ENTRY_POINTS = "kdbench.methods"
+MethodT = TypeVar("MethodT", bound=type[Method])
 _BUILTIN = Path(__file__).parent / "builtin"
 
 
@@ -164,3 +165,19 @@ class MethodRegistry:
 
 
 METHODS = MethodRegistry()
+
+
+def register_method(name: str, *, cite: str = "") -> Callable[[MethodT], MethodT]:
+    """Class decorator that names a method and makes it known to this process.
+
+    Raises:
+        MethodError: when another class has the name already.
+    """
+
+    def decorate(cls: MethodT) -> MethodT:
+        cls.name = name
+        cls.cite = cite
+        METHODS.add(name, cls)
+        return cls
+
+    return decorate

@@ -62,9 +62,19 @@ def summary_columns(board: Leaderboard) -> list[Column]:
         Column("params (M)", "millions", over("efficiency", lambda _: "parameters"), -1),
         Column("GFLOPs", "billions", over("efficiency", lambda _: "flops"), -1),
         Column("updates", "count", lambda pair, method: _training(board, pair, method, "updates")),
+        Column("generator updates", "count", lambda pair, method: _training(board, pair, method, "generator_updates")),
+        Column("assistants", "count", lambda pair, method: _training(board, pair, method, "assistants")),
         Column("train (min)", "minutes", lambda pair, method: _training(board, pair, method, "minutes")),
     ]
-    return [column for column in columns if any(column.entry(p, m) for p in board.pairs for m in board.methods(p))]
+    places = [(pair, method) for pair in board.pairs for method in board.methods(pair)]
+    optional = {"generator updates", "assistants"}  # shown where something was spent on them
+    return [
+        column
+        for column in columns
+        if any(
+            entry and (column.title not in optional or entry.number > 0) for p in places if (entry := column.entry(*p))
+        )
+    ]
 
 
 def task_columns(board: Leaderboard, task: str) -> list[Column]:
@@ -134,7 +144,7 @@ def combine_entries(entries: list[Entry]) -> Entry:
 
 
 def _training(board: Leaderboard, pair: str, method: str, what: str) -> Entry | None:
-    """Mean over tasks and seeds of a training's updates or minutes; assistants are not included."""
+    """Mean over tasks and seeds of what a training took; its assistants' own training is not included."""
     rows = [r for r in board.manifest.rows if (r.pair, r.method, r.evaluation) == (pair, method, "")]
     numbers = []
     for row in rows:
@@ -144,7 +154,8 @@ def _training(board: Leaderboard, pair: str, method: str, what: str) -> Entry | 
             numbers += [board.runs[row.key].wall_seconds / 60] if row.key in board.runs else []
         else:
             cost = board.records[row.key].cost
-            numbers.append(float(cost["teacher_updates" if method == TEACHER else "student_updates"]))
+            updates = "teacher_updates" if method == TEACHER else "student_updates"
+            numbers.append(float(cost.get(updates if what == "updates" else what, 0)))
     if not rows:
         return None
     status: Status = "ok" if len(numbers) == len(rows) else "missing"

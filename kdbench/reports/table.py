@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kdbench.errors import ReportError
-from kdbench.manifest import Manifest, ManifestRow
-from kdbench.plan import TEACHER
+from kdbench.manifest import Manifest
+from kdbench.plan import TEACHER, Row
 from kdbench.record import Record, RunInfo
 from kdbench.stats.intervals import wilson_interval
 from kdbench.store import Store
@@ -105,7 +105,7 @@ def build_leaderboard(store: Store, manifest: Manifest) -> Leaderboard:
         ReportError: not a single cell has finished.
     """
     board = Leaderboard(manifest)
-    grouped: dict[tuple[str, ...], list[ManifestRow]] = defaultdict(list)
+    grouped: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in manifest.rows:
         _load(board, store, row)
         if row.evaluation:
@@ -120,7 +120,7 @@ def build_leaderboard(store: Store, manifest: Manifest) -> Leaderboard:
     return board
 
 
-def _load(board: Leaderboard, store: Store, row: ManifestRow) -> None:
+def _load(board: Leaderboard, store: Store, row: Row) -> None:
     if row.key in board.records:
         return
     record = store.record(row.key)
@@ -148,14 +148,12 @@ def _metrics(board: Leaderboard, evaluation: str, task: str, dataset: str) -> li
     return list(found)
 
 
-def _value(board: Leaderboard, row: ManifestRow, metric: str) -> float | None:
+def _value(board: Leaderboard, row: Row, metric: str) -> float | None:
     record = board.records.get(row.key)
     return record.metrics.get(metric) if record else None
 
 
-def _summarise(
-    board: Leaderboard, store: Store, rows: list[ManifestRow], metric: str, values: list[float | None]
-) -> Value:
+def _summarise(board: Leaderboard, store: Store, rows: list[Row], metric: str, values: list[float | None]) -> Value:
     known = [value for value in values if value is not None]
     examples = max((_examples(board.records[row.key]) for row in rows if row.key in board.records), default=0)
     mean = statistics.fmean(known) if known else math.nan
@@ -175,7 +173,7 @@ def _examples(record: Record) -> int:
     return count if isinstance(count, int) else 0
 
 
-def _failed(store: Store, row: ManifestRow, board: Leaderboard) -> bool:
+def _failed(store: Store, row: Row, board: Leaderboard) -> bool:
     """Whether a cell, or the training it is built on, failed."""
     training = next((r.key for r in board.manifest.rows if not r.evaluation and r.place[:4] == row.place[:4]), row.key)
     return store.failure(row.key) is not None or store.failure(training) is not None

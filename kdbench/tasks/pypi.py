@@ -111,8 +111,13 @@ def _parse(archive: Path) -> dict[str, pd.DataFrame]:
             rows = []
             for line in member.read().decode("utf-8").splitlines():
                 _, score, text = line.split("\t", 2)
-                rows.append((" ".join(html.unescape(text).split()), float(score)))
+                rows.append((_clean(text), float(score)))
             table = pd.DataFrame(rows, columns=["text", "score"]).drop_duplicates("text")
             table = table[(table["score"].abs() >= SNIPPETS.clear) & (table["text"] != "")]
             tables[name] = table.assign(label=(table["score"] > 0).astype("int64"))
     return tables
+
+
+def _clean(text: str) -> str:
+    """Single spaces, and characters instead of HTML entities, of which some are escaped twice."""
+    return " ".join(html.unescape(html.unescape(text)).split())

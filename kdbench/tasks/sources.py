@@ -107,10 +107,9 @@ def _read_hub(located: Located) -> pd.DataFrame:
     import datasets
 
     source = located.source
+    datasets.disable_progress_bars()
     try:
-        data = datasets.load_dataset(
-            source.hub, source.config, revision=source.revision, split=located.split, trust_remote_code=False
-        )
+        data = datasets.load_dataset(source.hub, source.config, revision=source.revision, split=located.split)
     except Exception as error:  # datasets raises a dozen unrelated classes here
         where = source.describe(located.split)
         raise DataError(f"{where}: the hub did not deliver it: {type(error).__name__}: {error}") from error

@@ -56,6 +56,8 @@ def make_model() -> MakeModel:
             for module in model.modules():
                 if isinstance(module, torch.nn.Dropout):
                     module.p = 0.0
+                if hasattr(module, "dropout_prob"):  # of attention, which has no module of its own
+                    module.dropout_prob = 0.0
         return model
 
     return make

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kdbench.models.tiny import tiny_tokenizer
 from kdbench.tasks.dataset import Examples
-from kdbench.training.encoding import BatchStream, Encoded, encode
+from kdbench.training.encoding import WIDTHS, BatchStream, Encoded, encode
 
 TOKENIZER = tiny_tokenizer()
 PAD = 99
@@ -36,9 +36,10 @@ def _row(values: np.ndarray, data: Encoded, row: int, width: int, fill: int) -> 
 @settings(max_examples=60)
 @given(ragged(), st.data())
 def test_collate_equals_naive_padding(data: Encoded, choice: st.DataObject) -> None:
-    """Any rows in any order, also repeated: ids, attention mask and segment ids."""
+    """Any rows in any order, also repeated, to the next multiple of four: ids, attention mask, segment ids."""
     rows = choice.draw(st.lists(st.integers(0, len(data) - 1), min_size=1, max_size=8))
-    width = max(int(data.lengths[row]) for row in rows)
+    longest = max(int(data.lengths[row]) for row in rows)
+    width = next(width for width in range(longest, longest + WIDTHS) if width % WIDTHS == 0)
     inputs = data.collate(np.array(rows))
     assert inputs["input_ids"].tolist() == [_row(data.tokens, data, row, width, PAD) for row in rows]
     ones = np.ones_like(data.tokens)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from kdbench.errors import MethodError
-from kdbench.methods.base import TeacherRef, Trajectory, register_method
+from kdbench.methods.base import TeacherRef, Trajectory
 from kdbench.methods.builtin.kd import KD, KDConfig
+from kdbench.methods.registry import register_method
 
 
 @register_method("checkpoint-kd", cite="Cho & Hariharan, ICCV 2019; Wang et al., 2022")

@@ -7,9 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, Stage, Trajectory, register_method
+from kdbench.methods.base import Method, Stage, Trajectory
 from kdbench.methods.builtin.mate import MaskedTextConfig
 from kdbench.methods.objectives import CrossEntropy, LogitMSE
+from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import annealed, constant
 
 

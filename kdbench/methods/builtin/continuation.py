@@ -7,8 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Leg, Method, MethodConfig, Stage, Trajectory, register_method
+from kdbench.methods.base import Leg, Method, MethodConfig, Stage, Trajectory
 from kdbench.methods.objectives import ContinuationObjective
+from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import annealed
 
 

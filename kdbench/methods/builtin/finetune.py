@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, MethodConfig, Stage, Trajectory, register_method
+from kdbench.methods.base import Method, MethodConfig, Stage, Trajectory
 from kdbench.methods.objectives import CrossEntropy
+from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
 
 

@@ -7,8 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, MethodConfig, Part, Stage, Trajectory, register_method
+from kdbench.methods.base import Method, MethodConfig, Part, Stage, Trajectory
 from kdbench.methods.objectives import LogitMSE
+from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
 
 

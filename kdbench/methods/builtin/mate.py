@@ -8,8 +8,9 @@ from pydantic import Field
 
 from kdbench.budget import Updates
 from kdbench.methods.augment.masked_text import MaskedText
-from kdbench.methods.base import Method, MethodConfig, Part, Stage, Trajectory, register_method
+from kdbench.methods.base import Method, MethodConfig, Part, Stage, Trajectory
 from kdbench.methods.objectives import KDObjective
+from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from kdbench.methods.base import Part, TeacherRef, Trajectory, register_method
+from kdbench.methods.base import Part, TeacherRef, Trajectory
 from kdbench.methods.builtin.kd import KD, KDConfig
+from kdbench.methods.registry import register_method
 
 
 @register_method("random-teacher", cite="control: kd from random weights")

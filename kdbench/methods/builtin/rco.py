@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, Stage, TeacherRef, Trajectory, register_method
+from kdbench.methods.base import Method, Stage, TeacherRef, Trajectory
 from kdbench.methods.builtin.kd import KDConfig
+from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import anchors, walk
 
 

@@ -1,0 +1,1 @@
+"""Speed, as ratios measured in one process: ``make bench``, by hand, never by the test command."""

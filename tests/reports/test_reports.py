@@ -1,0 +1,168 @@
+"""Leaderboards: computed from records, whole or marked as not whole, safe to open."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from kdbench.errors import ReportError
+from kdbench.hashing import digest
+from kdbench.manifest import Manifest, MethodInfo, find_manifest
+from kdbench.plan import Row
+from kdbench.record import Record, RunInfo
+from kdbench.reports.csv import summary_csv, tidy_csv
+from kdbench.reports.markdown import to_markdown
+from kdbench.reports.table import build_leaderboard
+from kdbench.stats.intervals import wilson_interval
+from kdbench.store import Store, write_atomic
+
+SEEDS = (1, 2)
+ACCURACY = {("kd", 1): 0.80, ("kd", 2): 0.84, ("prokd", 1): 0.70, ("prokd", 2): 0.74}
+
+
+class World:
+    """A store filled by hand through its public interface."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+        self.store.create()
+        self.rows: list[Row] = []
+
+    def add(self, method: str, seed: int, evaluation: str, dataset: str, metrics: dict[str, float] | None) -> str:
+        """Plan a cell, and finish it unless it has no metrics."""
+        spec = {"cell": [method, seed, evaluation, dataset]}
+        key = digest(spec)
+        place = {"pair": "p", "task": "t", "method": method, "seed": seed}
+        self.rows.append(Row(key=key, evaluation=evaluation, dataset=dataset, **place))
+        if metrics is not None:
+            self.store.output(key)
+            kind = "evaluation" if evaluation else "student"
+            cost = {} if evaluation else {"student_updates": 100}
+            record = Record(key=key, kind=kind, spec=spec, metrics=metrics, details={"examples": 50}, cost=cost)
+            info = RunInfo(wall_seconds=60, peak_memory_mb=1, started="", host="h", device="cpu", versions={})
+            self.store.publish(record, info)
+        return key
+
+    def manifest(self, suite: str = "s", version: str = "v1", order: int = 1, description: str = "") -> Manifest:
+        """Write down what was planned."""
+        manifest = Manifest(
+            suite=suite,
+            suite_version=1,
+            budget="quick",
+            version=version,
+            description=description,
+            metrics={"t": ["accuracy"]},
+            methods={row.method: MethodInfo(cite="A | B") for row in self.rows},
+            rows=self.rows,
+            commands=["kdbench run --suite s"],
+            order=order,
+        )
+        write_atomic(self.store.root / "plans" / f"{suite}-{version}.json", manifest.model_dump_json())
+        return manifest
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path / "store")
+    for (method, seed), accuracy in ACCURACY.items():
+        world.add(method, seed, "", "", {})
+        world.add(method, seed, "in_domain", "t", {"accuracy": accuracy})
+        world.add(method, seed, "ood", "a", {"accuracy": accuracy - 0.1})
+        world.add(method, seed, "ood", "b", {"accuracy": accuracy - 0.2})
+    return world
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_means_and_spreads_over_seeds_and_sets(world: World) -> None:
+    board = build_leaderboard(world.store, world.manifest())
+    kd = next(row for row in rows_of(summary_csv(board)) if row["method"] == "kd")
+    assert float(kd["in-domain"]) == pytest.approx(0.82)
+    assert float(kd["in-domain sd"]) == pytest.approx(math.sqrt(2) * 0.02)
+    assert float(kd["out-of-domain"]) == pytest.approx(0.82 - 0.15)
+    assert float(kd["out-of-domain sd"]) == pytest.approx(math.sqrt(2 * (math.sqrt(2) * 0.02) ** 2) / 2)
+    assert float(kd["updates"]) == 100
+    assert "82.0 ± 2.8" in to_markdown(board)
+
+
+def test_tidy_rows_name_their_place_and_coverage(world: World) -> None:
+    rows = rows_of(tidy_csv(build_leaderboard(world.store, world.manifest())))
+    assert len(rows) == 2 * 3
+    row = next(row for row in rows if (row["method"], row["dataset"]) == ("prokd", "b"))
+    assert (row["pair"], row["task"], row["evaluation"], row["metric"]) == ("p", "t", "ood", "accuracy")
+    assert (row["seeds"], row["seeds_planned"], row["examples"], row["status"]) == ("2", "2", "50", "ok")
+    assert float(row["mean"]) == pytest.approx(0.52)
+
+
+def test_missing_cells_are_shown_and_never_averaged_away(world: World) -> None:
+    world.add("late", 1, "", "", {})
+    world.add("late", 1, "in_domain", "t", {"accuracy": 0.99})
+    world.add("late", 2, "in_domain", "t", None)
+    world.add("late", 1, "ood", "a", {"accuracy": 0.99})
+    world.add("late", 1, "ood", "b", None)
+    board = build_leaderboard(world.store, world.manifest())
+    line = next(line for line in to_markdown(board).splitlines() if line.startswith("| late |"))
+    assert "99" not in line
+    assert "missing (1/2)" in line
+    late = next(row for row in rows_of(summary_csv(board)) if row["method"] == "late")
+    assert late["in-domain"] == late["out-of-domain"] == ""
+
+
+def test_failed_training_makes_its_evaluations_failed(world: World) -> None:
+    training = world.add("broken", 1, "", "", None)
+    world.add("broken", 1, "in_domain", "t", None)
+    world.store.fail(training, ValueError("no | good\nsecond line"))
+    text = to_markdown(build_leaderboard(world.store, world.manifest()))
+    assert "failed (0/1)" in text
+    assert "broken on t, p, seed 1, training: no \\| good" in text
+    assert "second line" not in text
+
+
+def test_single_seed_gets_a_wilson_interval(world: World) -> None:
+    world.add("one", 1, "in_domain", "t", {"accuracy": 0.9})
+    row = next(r for r in rows_of(tidy_csv(build_leaderboard(world.store, world.manifest()))) if r["method"] == "one")
+    low, high = wilson_interval(45, 50)
+    assert (float(row["low"]), float(row["high"])) == (pytest.approx(low), pytest.approx(high))
+    assert row["sd"] == ""
+
+
+def test_versions_are_never_mixed(world: World, tmp_path: Path) -> None:
+    first = world.manifest(version="aaa", order=1)
+    world.rows = [row for row in world.rows if row.method == "kd"]
+    second = world.manifest(version="bbb", order=2)
+    newest, others = find_manifest(world.store, "s")
+    assert (newest.version, [m.version for m in others]) == (second.version, [first.version])
+    assert find_manifest(world.store, "s", version="aa")[0].version == "aaa"
+    with pytest.raises(ReportError, match="version ccc"):
+        find_manifest(world.store, "s", version="ccc")
+
+
+def test_hostile_names_do_no_harm(world: World) -> None:
+    world.add("=cmd|' /C calc'!A0", 1, "in_domain", "t", {"accuracy": 0.5})
+    world.add("<script>alert(1)</script>", 1, "in_domain", "t", {"accuracy": 0.5})
+    board = build_leaderboard(world.store, world.manifest())
+    assert not any(row["method"].startswith("=") for row in rows_of(tidy_csv(board)))
+    text = to_markdown(board)
+    assert "<script>" not in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in table[:6]}) == 1, "no name breaks a table row"
+
+
+def test_numbers_survive_the_files(world: World) -> None:
+    for path in world.store.root.glob("cells/*/*/record.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert digest(record["spec"]) == record["key"] == path.parent.name
+
+
+def test_nothing_finished_is_an_error(tmp_path: Path) -> None:
+    world = World(tmp_path / "empty")
+    world.add("kd", 1, "in_domain", "t", None)
+    with pytest.raises(ReportError, match="has finished yet"):
+        build_leaderboard(world.store, world.manifest())
