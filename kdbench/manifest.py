@@ -39,20 +39,20 @@ class Manifest(Spec):
 
 
 def update_manifest(store: Store, plan: Plan, command: str) -> Manifest:
-    """Add a plan to what the store has been asked for; the newest plan wins a contested place."""
+    """Add a plan to what the store has been asked for; the newest plan wins a contested place.
+
+    A method that comes back with other settings starts anew: its old rows would not be comparable.
+    """
     path = store.root / "plans" / f"{plan.suite.name}-{plan.budget}-{plan.version}.json"
     with locked(store.root / "plans" / ".lock"):
         known = [m for m in read_manifests(store) if m.suite == plan.suite.name]
         old = next((m for m in known if m.version == plan.version and m.budget == plan.budget), None)
-        rows = {row.place: row for row in (*(old.rows if old else []), *plan.rows)}
+        methods = _method_infos(plan)
+        before = old.methods if old else {}
+        kept = [r for r in (old.rows if old else []) if methods.get(r.method, before[r.method]) == before[r.method]]
+        rows = {row.place: row for row in (*kept, *plan.rows)}
         skipped = {item.place: item for item in (*(old.skipped if old else []), *plan.skipped)}
         filled = {(row.task, row.evaluation, row.dataset) for row in rows.values()}
-        methods = dict(old.methods) if old else {}
-        methods[TEACHER] = MethodInfo()
-        for name, method in plan.methods.items():
-            parts = [{"name": p.name, "config": p.config.model_dump(mode="json")} for p in method.parts()]
-            cite = "; ".join(METHODS.get(part.name).cite for part in method.parts())
-            methods[name] = MethodInfo(cite=cite, parts=parts)
         tasks = plan.suite.tasks
         manifest = Manifest(
             suite=plan.suite.name,
@@ -61,7 +61,7 @@ def update_manifest(store: Store, plan: Plan, command: str) -> Manifest:
             version=plan.version,
             description=plan.suite.description,
             metrics={name: list(task.metrics) for name, task in tasks.items()},
-            methods=methods,
+            methods={**before, **methods},
             rows=list(rows.values()),
             skipped=[item for place, item in skipped.items() if place not in filled],
             commands=list(dict.fromkeys([*(old.commands if old else []), command])),
@@ -69,6 +69,14 @@ def update_manifest(store: Store, plan: Plan, command: str) -> Manifest:
         )
         write_atomic(path, canonical_json(manifest.model_dump(mode="json")))
     return manifest
+
+
+def _method_infos(plan: Plan) -> dict[str, MethodInfo]:
+    infos = {TEACHER: MethodInfo()}
+    for name, method in plan.methods.items():
+        parts = [{"name": part.name, "config": part.config.model_dump(mode="json")} for part in method.parts()]
+        infos[name] = MethodInfo(cite="; ".join(METHODS.get(part.name).cite for part in method.parts()), parts=parts)
+    return infos
 
 
 def read_manifests(store: Store) -> list[Manifest]:

@@ -11,14 +11,14 @@ from typing import Any
 
 from kdbench.attacks.assets import missing_assets
 from kdbench.budget import Budget, Updates
-from kdbench.errors import PlanError
+from kdbench.errors import MethodError, PlanError
 from kdbench.hashing import digest
 from kdbench.locations import Locations
 from kdbench.methods.base import Method, MethodCost, Trajectory
 from kdbench.methods.registry import METHODS
 from kdbench.models.locate import locate_model
 from kdbench.models.spec import ModelSpec, PairSpec
-from kdbench.planning import choose, method_view, plain, resolve_precision, upstream_keys
+from kdbench.planning import build_methods, choose, method_view, plain, resolve_precision, upstream_keys, without_places
 from kdbench.record import RECORD_VERSION
 from kdbench.schema import Spec
 from kdbench.suite import Suite
@@ -98,7 +98,7 @@ class Plan:
     def version(self) -> str:
         """Identifies what rows of one leaderboard must have in common: suite and budget, not the selection."""
         suite = self.suite
-        tasks = {name: task.model_dump(mode="json") for name, task in suite.tasks.items()}
+        tasks = {name: without_places(task.model_dump(mode="json")) for name, task in suite.tasks.items()}
         return digest(
             {
                 "suite": [suite.name, suite.version, suite.teacher_seed],
@@ -149,8 +149,8 @@ class _Planner:
         self.pairs = choose("pair", suite.pairs, selection.pairs)
         self.tasks = choose("task", suite.tasks, selection.tasks)
         self.budget: Budget = resolve_precision(choose("budget", suite.budgets, (budget,))[0], selection.device)
-        self.seeds = selection.seeds or self.budget.seeds or suite.seeds
-        self.methods = self._methods(selection)
+        self.seeds = tuple(dict.fromkeys(selection.seeds or self.budget.seeds or suite.seeds))
+        self.methods = build_methods(suite, selection.methods, selection.settings)
         self.out = Plan(suite, budget, methods=self.methods)
         self.missing: list[str] = []
 
@@ -167,23 +167,6 @@ class _Planner:
             )
         self.out.skipped = list(dict.fromkeys(self.out.skipped))
         return self.out
-
-    def _methods(self, selection: Selection) -> dict[str, Method]:
-        wanted = [*self.suite.controls, *(selection.methods or self.suite.methods)]
-        methods: dict[str, Method] = {}
-        for name in dict.fromkeys(wanted):
-            entry = self.suite.methods.get(name)
-            expression = entry.method if entry else name
-            settings = {part: dict(values) for part, values in selection.settings.items()}
-            if entry and entry.config:
-                base = expression.split("+")[0]
-                settings[base] = {**entry.config, **settings.get(base, {})}
-            methods[name] = METHODS.build(expression, settings)
-        used = {part.name for method in methods.values() for part in method.parts()}
-        for name in selection.settings:
-            if name not in used:
-                raise PlanError(f"--set {name}.…: no method of this run is called {name} ({', '.join(sorted(used))})")
-        return methods
 
     def _plan_pair(self, task: TaskSpec, pair: PairSpec) -> None:
         train = self._locate(task, task.splits.train)
@@ -218,7 +201,10 @@ class _Planner:
             self.budget.teacher_epochs * self.budget.checkpoints_per_epoch, len(pair.assistants)
         )
         updates = Updates(NOMINAL_UPDATES, max(1, round(NOMINAL_UPDATES / self.budget.epochs)), self.budget.paper)
-        stages = method.stages(updates, trajectory)
+        try:
+            stages = method.stages(updates, trajectory)
+        except MethodError as error:
+            raise MethodError(f"{name} on pair {pair.name}: {error}") from error
         legs = [leg for stage in stages if stage.distills for leg in stage.legs]
         kinds = {leg.teacher.kind for leg in legs if leg.teacher}
         augmenters = [stage.augmenter for stage in stages if stage.augmenter]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from kdbench.budget import Budget
-from kdbench.errors import PlanError
+from kdbench.errors import PlanError, UnknownNameError
+from kdbench.hashing import file_digest
 from kdbench.machine import supports_bf16
 from kdbench.methods.base import Method
 from kdbench.methods.registry import METHODS
+from kdbench.suite import Suite
 
 
 def choose(kind: str, known: Any, wanted: Iterable[str]) -> list[Any]:
@@ -29,6 +32,35 @@ def resolve_precision(budget: Budget, device: str) -> Budget:
     if budget.precision != "auto":
         return budget
     return budget.model_copy(update={"precision": "bf16" if supports_bf16(device) else "fp32"})
+
+
+def build_methods(
+    suite: Suite, wanted: Iterable[str], changes: dict[str, dict[str, Any]]
+) -> dict[str, Method]:
+    """The methods of a run by name: the suite's controls first, then the wanted ones (the suite's when none).
+
+    Raises:
+        UnknownNameError, MethodError, PlanError: a name, a setting, or a setting of no method.
+    """
+        chosen = [*suite.controls, *(tuple(wanted) or suite.methods)]
+        methods: dict[str, Method] = {}
+        for name in dict.fromkeys(chosen):
+            entry = suite.methods.get(name)
+            expression = entry.method if entry else name
+            settings = {part: dict(values) for part, values in changes.items()}
+            if entry and entry.config:
+                base = expression.split("+")[0]
+                settings[base] = {**entry.config, **settings.get(base, {})}
+            try:
+                methods[name] = METHODS.build(expression, settings)
+            except UnknownNameError as error:
+                unknown = next(part for part in expression.split("+") if part.strip() not in METHODS.names())
+                raise UnknownNameError("method", unknown, {*METHODS.names(), *suite.methods}) from error
+        used = {part.name for method in methods.values() for part in method.parts()}
+        for name in changes:
+            if name not in used:
+                raise PlanError(f"--set {name}.…: no method of this run is called {name} ({', '.join(sorted(used))})")
+        return methods
 
 
 def method_view(method: Method) -> list[dict[str, Any]]:
@@ -58,3 +90,21 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
+
+
+def without_places(value: Any) -> Any:
+    """A definition in which local data files are told by their content: where they lie does not matter."""
+    if isinstance(value, list):
+        return [without_places(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: {split: _content(Path(path)) for split, path in item.items()}
+        if key == "files" and isinstance(item, dict)
+        else without_places(item)
+        for key, item in value.items()
+    }
+
+
+def _content(path: Path) -> str:
+    return file_digest(path) if path.is_file() else "missing"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import importlib.util
 import json
 import os
@@ -185,7 +184,7 @@ def test_a_seed_named_twice_gives_no_second_row(plan: Callable[..., Plan], seeds
         made = plan(**seeds)
     except KDBenchError:
         return
-    places = [dataclasses.astuple(row) for row in made.rows]
+    places = [tuple(row.model_dump().values()) for row in made.rows]
     assert len(places) == len(set(places))
 
 
@@ -492,7 +491,7 @@ def _lose(*names: str) -> Change:
 def test_a_missing_ood_set_is_skipped_with_its_reason(plan: Callable[..., Plan]) -> None:
     """The rest runs; each loss is named once."""
     made = plan(_lose("far"))
-    assert [dataclasses.astuple(skipped) for skipped in made.skipped] == [
+    assert [tuple(skipped.model_dump().values()) for skipped in made.skipped] == [
         ("mood", "ood", "far", "local/far/default/validation: not in a mirror (--data DIR)")
     ]
     assert "ood" not in {row.evaluation for row in made.rows} and len(made.rows) > 20

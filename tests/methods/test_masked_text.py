@@ -281,6 +281,19 @@ def test_rounds_start_at_every_multiple_of_the_students_steps() -> None:
     assert counts == [2, 0, 0, 0, 0, 2, 0, 0, 0, 0]
 
 
+def test_every_generator_update_has_a_batch_and_masks_of_its_own() -> None:
+    """Batches 0, 1, 2, 3 … over all rounds; the same text is masked in other places each time."""
+    game, asked = Game.start(), []
+    context = replace(game.run.context, batch=lambda number: asked.append(number) or _inputs())
+    run = SETTINGS.start(context)
+    with _calls(game.generator.base_model) as calls:
+        for step in (0, 5):
+            run.before_update(step, game.teacher)
+    masks = [(kwargs["input_ids"] == TOKENIZER.mask_token_id).flatten().tolist() for kwargs, _ in calls]
+    assert asked == [0, 1, 2, 3]
+    assert all(one != other for index, one in enumerate(masks) for other in masks[:index])
+
+
 def _divergence(student: Tensor, teacher: Tensor, kind: str) -> float:
     s, t = student.detach().numpy(), teacher.detach().numpy()
     if kind == "mse":
