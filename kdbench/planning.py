@@ -34,33 +34,31 @@ def resolve_precision(budget: Budget, device: str) -> Budget:
     return budget.model_copy(update={"precision": "bf16" if supports_bf16(device) else "fp32"})
 
 
-def build_methods(
-    suite: Suite, wanted: Iterable[str], changes: dict[str, dict[str, Any]]
-) -> dict[str, Method]:
+def build_methods(suite: Suite, wanted: Iterable[str], changes: dict[str, dict[str, Any]]) -> dict[str, Method]:
     """The methods of a run by name: the suite's controls first, then the wanted ones (the suite's when none).
 
     Raises:
         UnknownNameError, MethodError, PlanError: a name, a setting, or a setting of no method.
     """
-        chosen = [*suite.controls, *(tuple(wanted) or suite.methods)]
-        methods: dict[str, Method] = {}
-        for name in dict.fromkeys(chosen):
-            entry = suite.methods.get(name)
-            expression = entry.method if entry else name
-            settings = {part: dict(values) for part, values in changes.items()}
-            if entry and entry.config:
-                base = expression.split("+")[0]
-                settings[base] = {**entry.config, **settings.get(base, {})}
-            try:
-                methods[name] = METHODS.build(expression, settings)
-            except UnknownNameError as error:
-                unknown = next(part for part in expression.split("+") if part.strip() not in METHODS.names())
-                raise UnknownNameError("method", unknown, {*METHODS.names(), *suite.methods}) from error
-        used = {part.name for method in methods.values() for part in method.parts()}
-        for name in changes:
-            if name not in used:
-                raise PlanError(f"--set {name}.…: no method of this run is called {name} ({', '.join(sorted(used))})")
-        return methods
+    chosen = [*suite.controls, *(tuple(wanted) or suite.methods)]
+    methods: dict[str, Method] = {}
+    for name in dict.fromkeys(chosen):
+        entry = suite.methods.get(name)
+        expression = entry.method if entry else name
+        settings = {part: dict(values) for part, values in changes.items()}
+        if entry and entry.config:
+            base = expression.split("+")[0]
+            settings[base] = {**entry.config, **settings.get(base, {})}
+        try:
+            methods[name] = METHODS.build(expression, settings)
+        except UnknownNameError as error:
+            unknown = next(part for part in expression.split("+") if part.strip() not in METHODS.names())
+            raise UnknownNameError("method", unknown, {*METHODS.names(), *suite.methods}) from error
+    used = {part.name for method in methods.values() for part in method.parts()}
+    for name in changes:
+        if name not in used:
+            raise PlanError(f"--set {name}.…: no method of this run is called {name} ({', '.join(sorted(used))})")
+    return methods
 
 
 def method_view(method: Method) -> list[dict[str, Any]]:
