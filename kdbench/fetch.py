@@ -11,13 +11,11 @@ from pathlib import Path
 from kdbench.attacks.assets import missing_assets
 from kdbench.errors import DataError, KDBenchError
 from kdbench.locations import Locations
-from kdbench.models.locate import locate_model
+from kdbench.models.locate import MODEL_FILES, locate_model
 from kdbench.models.spec import ModelSource
 from kdbench.suite import Suite
 from kdbench.tasks.sources import locate, read
 from kdbench.tasks.spec import DataSource
-
-_MODEL_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def _model(source: ModelSource, folder: Path, locations: Locations) -> None:
     scratch = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
     if located.path is not None:
-        files = [file for pattern in _MODEL_FILES for file in sorted(located.path.glob(pattern))]
+        files = [file for pattern in MODEL_FILES for file in sorted(located.path.glob(pattern))]
         scratch.mkdir(parents=True)
         for file in files:
             shutil.copyfile(file, scratch / file.name)
@@ -120,7 +118,7 @@ def _download(source: ModelSource, folder: Path) -> None:
     from huggingface_hub import snapshot_download
 
     try:
-        snapshot_download(str(source.hub), revision=source.revision, local_dir=folder, allow_patterns=_MODEL_FILES)
+        snapshot_download(str(source.hub), revision=source.revision, local_dir=folder, allow_patterns=[*MODEL_FILES])
         if not list(folder.glob("*.safetensors")):
             from transformers import AutoModel
 

@@ -17,7 +17,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 class Spec(BaseModel):
     """Immutable plain data; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
@@ -30,6 +30,7 @@ def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         raw = yaml.safe_load(text)
+        twice = _repeated_key(root)
     except OSError as error:
         raise SuiteError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -38,6 +39,10 @@ def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise SuiteError(f"{path}{line}: is not YAML: {getattr(error, 'problem', error)}") from error
+    except ValueError as error:  # a date or number that cannot be
+        raise SuiteError(f"{path}: is not YAML: {error}") from error
+    if twice is not None:
+        raise SuiteError(f"{path}:{twice.start_mark.line + 1}: {twice.value}: the key stands twice")
     if not isinstance(raw, dict):
         raise SuiteError(f"{path}: must be a mapping of keys, found {type(raw).__name__}")
     try:
@@ -48,14 +53,53 @@ def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     """A pydantic error as readable lines, for input that has no file (options, plugins)."""
-    return "\n".join(f"{where}: {_problem(item, model)}" for item in error.errors())
+    return "\n".join(f"{where}: {_problem(item, model)}" for item in _plain_errors(error))
 
 
 def _describe(error: ValidationError, model: type[BaseModel], path: Path, root: yaml.Node | None) -> str:
     lines = []
-    for item in error.errors():
+    for item in _plain_errors(error):
         lines.append(f"{path}:{_line_of(root, item['loc'])}: {_problem(item, model)}")
     return "\n".join(dict.fromkeys(lines))
+
+
+def _plain_errors(error: ValidationError) -> list[dict[str, Any]]:
+    """Pydantic's errors without what it says about unions: a name or a definition may stand in one place.
+
+    Where a definition was written, that it is no name either is not worth a line.
+    """
+    tags = {"str", "int", *(model.__name__ for model in _subclasses(Spec))}
+    cleaned: list[tuple[bool, dict[str, Any]]] = []
+    for item in error.errors():
+        location = tuple(part for part in item["loc"] if not (part in tags or str(part).startswith("function-")))
+        # not a name either, or a list that only seems short because its items are wrong
+        follows = item["loc"][-1:] == ("str",) or item["type"] == "too_short"
+        cleaned.append((follows, {**item, "loc": location}))
+    places = [item["loc"] for follows, item in cleaned if not follows]
+    return [
+        item
+        for follows, item in cleaned
+        if not (follows and any(place[: len(item["loc"])] == item["loc"] for place in places))
+    ]
+
+
+def _subclasses(model: type[BaseModel]) -> list[type[BaseModel]]:
+    return [each for child in model.__subclasses__() for each in (child, *_subclasses(child))]
+
+
+def _repeated_key(node: yaml.Node | None) -> yaml.Node | None:
+    """The first key that stands twice in one mapping; the YAML loader would keep the last silently."""
+    children: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                return key  # type: ignore[no-any-return]
+            seen.add(str(key.value))
+            children.append(value)
+    elif isinstance(node, yaml.SequenceNode):
+        children = list(node.value)
+    return next((found for child in children if (found := _repeated_key(child)) is not None), None)
 
 
 def _problem(item: Any, model: type[BaseModel]) -> str:

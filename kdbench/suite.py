@@ -62,6 +62,13 @@ class MethodEntry(Spec):
     method: str
     config: dict[str, Any] = Field(default_factory=dict)
 
+    @field_validator("name")
+    @classmethod
+    def _not_the_teacher(cls, name: str) -> str:
+        if name == "teacher":
+            raise ValueError("'teacher' is the teacher's own row in every table: choose another name")
+        return name
+
 
 class SuiteFile(Spec):
     """A suite as written; names still point into the catalogs."""

@@ -74,9 +74,9 @@ def _check_stages(name: str, task: TinyTask) -> None:
     if spent != UPDATES:
         raise ContractError(f"stages take {spent} updates of a budget of {UPDATES}: use budget.split()")
     for stage in stages:
+        if stage.distills and not any(leg.teacher for leg in stage.legs):
+            raise ContractError(f"stage {stage.name} compares with a teacher, but no leg names one")
         for leg in stage.legs:
-            if stage.distills and leg.teacher is None:
-                raise ContractError(f"stage {stage.name} compares with a teacher, but a leg names none")
             if leg.teacher and leg.teacher.kind == "checkpoint" and not 0 <= leg.teacher.index < CHECKPOINTS:
                 raise ContractError(f"stage {stage.name} asks for checkpoint {leg.teacher.index} of {CHECKPOINTS}")
 

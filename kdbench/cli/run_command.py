@@ -28,7 +28,13 @@ from kdbench.cli.options import (
 @location_options
 @plugin_option
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes [GPUs, or CPU cores up to 8].")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Where cells run; auto is a GPU if there is one.",
+)
 @click.option("--tracker", "trackers", multiple=True, help="Also log to tensorboard, wandb, trackio …")
 @click.option("--dry-run", is_flag=True, help="Plan, show, and stop.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")

@@ -311,6 +311,8 @@ class Composed(Method):
         stages = self.base.stages(budget, trajectory)
         if not any(stage.distills for stage in stages):
             raise MethodError(f"method {self.name}: '{self.base.name}' has no distilling stage to add to")
+        if any(stage.augmenter for stage in stages) and any(part.augmenter for part in self._parts):
+            raise MethodError(f"method {self.name}: '{self.base.name}' has an augmenter of its own")
         for part in self._parts:
             changes = {k: v for k, v in (("objective", part.objective), ("augmenter", part.augmenter)) if v}
             stages = [replace(stage, **changes) if stage.distills else stage for stage in stages]  # type: ignore[arg-type]

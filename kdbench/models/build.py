@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -70,7 +71,10 @@ def build_classifier(
         config.update(options)
         model = AutoModelForSequenceClassification.from_config(config)
     elif random:
-        config = AutoConfig.from_pretrained(**_where(located), **options, **_SAFE)
+        try:
+            config = AutoConfig.from_pretrained(**_where(located), **options, **_SAFE)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{spec.name}: {spec.source.title} cannot be loaded: {error}") from error
         model = AutoModelForSequenceClassification.from_config(config)
     else:
         model = _pretrained(AutoModelForSequenceClassification, spec, located, options)[0]
@@ -141,7 +145,7 @@ def _pretrained(
         model, info = factory.from_pretrained(
             **_where(located), **options, **_SAFE, use_safetensors=True, output_loading_info=True
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"{spec.name}: {spec.source.title} cannot be loaded: {error}") from error
     return model, list(info["missing_keys"])
 

@@ -6,9 +6,11 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from kdbench.hashing import file_digest
+from kdbench.hashing import digest, file_digest
 from kdbench.locations import Locations
 from kdbench.models.spec import ModelSource
+
+MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def locate_model(source: ModelSource, locations: Locations) -> LocatedModel:
             weights = sorted(path.glob("*.safetensors"))
             if not weights:
                 return LocatedModel(source, "", missing=f"{path}: holds no .safetensors (pickles are not read)")
-            return LocatedModel(source, "sha256:" + "+".join(file_digest(file) for file in weights), path)
+            return LocatedModel(source, f"sha256:{_folder_digest(path)}", path)
     fingerprint = f"hub:{source.hub}@{source.revision}"
     reason = None
     if locations.offline:
@@ -45,6 +47,12 @@ def locate_model(source: ModelSource, locations: Locations) -> LocatedModel:
     elif not locations.hub:
         reason = f"{source.hub}: not in a model mirror (--models DIR), and the hub does not answer"
     return LocatedModel(source, fingerprint, missing=reason)
+
+
+def _folder_digest(folder: Path) -> str:
+    """Of everything that makes the model: weights, configuration and tokenizer."""
+    files = sorted(file for pattern in MODEL_FILES for file in folder.glob(pattern))
+    return digest([[file.name, file_digest(file)] for file in files])
 
 
 def _locate_packaged(source: ModelSource, locations: Locations) -> LocatedModel:

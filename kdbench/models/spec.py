@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kdbench.catalog import Catalog
 from kdbench.schema import Spec
@@ -52,6 +52,13 @@ class ModelSpec(Spec):
     source: ModelSource
     layers: tuple[int, ...] | None = Field(None, description="encoder layers kept, in order; all when absent")
     parameters: int = Field(0, ge=0, description="approximate size, for cost estimates before anything is loaded")
+
+    @field_validator("layers")
+    @classmethod
+    def _distinct(cls, layers: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if layers is not None and len(set(layers)) < len(layers):
+            raise ValueError(f"layers {list(layers)}: a layer can be kept once only")
+        return layers
 
 
 class PairSpec(Spec):

@@ -60,7 +60,7 @@ def to_examples(
     label_map: dict[RawLabel, str],
     where: str,
 ) -> Examples:
-    """Turn a table into examples: pick columns, translate labels, drop rows that have none.
+    """Turn a table into examples: pick columns, translate labels, drop rows that lack a text or a label.
 
     Args:
         labels: class names in the order of their indices; empty for regression.
@@ -75,6 +75,7 @@ def to_examples(
     if lacking:
         has = ", ".join(map(str, table.columns))
         raise DataError(f"{where}: has no column {', '.join(lacking)}; it has {has}: set 'columns' of the task")
+    table = table[table[[c for c in (columns.text, columns.text_pair) if c]].notna().all(axis=1)]
     if labels:
         translated = [_translate(raw, labels, label_map, where) for raw in table[columns.label]]
         keep = np.array([index >= 0 for index in translated], dtype=bool)
@@ -112,7 +113,7 @@ def _translate(raw: Any, labels: Sequence[str], label_map: dict[RawLabel, str], 
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if label_map:
-        name = label_map.get(value, label_map.get(str(value)))
+        name = {str(known): name for known, name in label_map.items()}.get(str(value))
         return labels.index(name) if name is not None else -1
     if value in labels:
         return labels.index(str(value))

@@ -111,7 +111,9 @@ class TaskSpec(Spec):
     columns: Columns
     labels: tuple[str, ...] = Field((), description="class names in the order of the logits")
     label_map: dict[RawLabel, str] = Field(default_factory=dict, description="raw label -> class name")
-    metrics: tuple[str, ...] = Field(("accuracy",), description="reported metrics; the first is the primary one")
+    metrics: tuple[str, ...] = Field(
+        ("accuracy",), min_length=1, description="reported metrics; the first is the primary one"
+    )
     selection: Selection = Selection()
     chance_margin: float = Field(0.02, description="a teacher below chance + margin stops: labels are swapped")
     max_length: int = Field(128, ge=4, description="tokens; longer inputs are cut")
@@ -123,6 +125,14 @@ class TaskSpec(Spec):
             raise ValueError("a classification task names at least two labels")
         if self.kind == "text-regression" and self.labels:
             raise ValueError("a regression task has no labels")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels: a class is named twice")
+        allowed = {"text-classification": ("accuracy", "f1", "matthews"), "text-regression": ("pearson", "spearman")}
+        for metric in (*self.metrics, self.selection.metric):
+            if metric not in allowed[self.kind]:
+                raise ValueError(f"metric '{metric}' is none of {', '.join(allowed[self.kind])}, those of {self.kind}")
+            if metric == "f1" and len(self.labels) > 2:
+                raise ValueError("metric 'f1' is that of the second of two classes; there are more")
         for raw, name in self.label_map.items():
             if name not in self.labels:
                 raise ValueError(f"label_map: {raw!r} -> '{name}' is not one of {', '.join(self.labels)}")

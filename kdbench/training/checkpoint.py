@@ -58,11 +58,13 @@ def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) 
 
 def restore_optimizer(model: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put back what :func:`optimizer_tensors` took."""
+    on_device = any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
     for name, parameter in model.named_parameters():
         parts = {key.split(".", 1)[0]: value for key, value in tensors.items() if key.split(".", 1)[1] == name}
         if parts:
             optimizer.state[parameter] = {
-                part: value if part == "step" else value.to(parameter.device) for part, value in parts.items()
+                part: value if part == "step" and not on_device else value.to(parameter.device)
+                for part, value in parts.items()
             }
 
 

@@ -68,13 +68,13 @@ class Encoded:
 
 
 def encode(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
-    """Tokenise a split in one pass."""
+    """Tokenise a split in one pass; rows are cut at ``max_length`` or what the model can read."""
     names = tokenizer.model_input_names
     batch = tokenizer(
         examples.texts,
         examples.pairs,
         truncation=True,
-        max_length=max_length,
+        max_length=min(max_length, tokenizer.model_max_length),
         return_attention_mask=False,
         return_token_type_ids="token_type_ids" in names,
     )

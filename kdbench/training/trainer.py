@@ -133,7 +133,7 @@ class Trainer:
         self.on_progress = on_progress
         self.checkpoints = CheckpointFolder(folder)
         self.stream = BatchStream(data.train.lengths, budget.batch_size, derive_seed("train", seed))
-        self.every = max(1, math.ceil(self.stream.per_epoch / selections_per_epoch))
+        self.selections_per_epoch = selections_per_epoch
         self.total = sum(stage.steps for stage in stages)
         self.labels = torch.from_numpy(data.train.labels).to(accelerator.device)
         self.wrapped: Any = accelerator.prepare_model(self.model)
@@ -168,6 +168,9 @@ class Trainer:
 
     def _run_stage(self, stage: Stage, resumed: dict[str, dict[str, Tensor]]) -> None:
         cursor = self.cursor
+        if not stage.steps:
+            cursor.stage += 1
+            return
         if cursor.step == 0:
             if stage.start == "best" and self.best:
                 self.model.load_state_dict(self.best)
@@ -188,7 +191,7 @@ class Trainer:
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
             summed += 1
             cursor.step, cursor.done = step + 1, cursor.done + 1
-            at_selection = cursor.step % self.every == 0 or cursor.step == stage.steps
+            at_selection = self._selects_after(cursor.step) or cursor.step == stage.steps
             if cursor.step % LOG_EVERY == 0 or at_selection:
                 self._log(stage, sums, summed)
                 release_memory()
@@ -200,6 +203,11 @@ class Trainer:
         cursor.stage, cursor.step = cursor.stage + 1, 0
         self._save(None, None)
 
+    def _selects_after(self, step: int) -> bool:
+        """Whether ``step`` completes one of the equal parts of an epoch after which the student is scored."""
+        parts, epoch = self.selections_per_epoch, self.stream.per_epoch
+        return step * parts // epoch > (step - 1) * parts // epoch
+
     def _update(
         self,
         stage: Stage,
@@ -210,8 +218,8 @@ class Trainer:
     ) -> dict[str, Tensor]:
         """One update of the student; returns the loss terms."""
         context = Context(self.data.regression, leg.scale, step / stage.steps)
-        if augmenter:
-            assert self.teachers is not None and leg.teacher is not None
+        if augmenter and leg.teacher:
+            assert self.teachers is not None
             augmenter.before_update(step, self.teachers.model(leg.teacher))
         rows = self._own_share(self.stream.batch(self.cursor.done))
         inputs = self._to_device(self.data.train.collate(rows))
@@ -219,8 +227,8 @@ class Trainer:
         torch.manual_seed(derive_seed("update", self.seed, self.cursor.done, self.accelerator.process_index))
         outputs = self._forward(self.wrapped, inputs, stage)
         terms = dict(stage.objective.hard(outputs, self.labels[index], context))
-        if stage.distills:
-            assert self.teachers is not None and leg.teacher is not None
+        if stage.distills and leg.teacher:
+            assert self.teachers is not None
             teacher = Outputs(self.teachers.logits(leg.teacher)[index] * leg.scale)
             soft = stage.objective.soft(outputs, teacher, context)
             if augmenter and soft:

@@ -49,7 +49,7 @@ class MaskedTextRun:
             masked, holes = self._mask(inputs["input_ids"], ("student", step))
             logits = masked_logits(self.generator, {**inputs, "input_ids": masked}, holes)
             filled = masked.clone()
-            filled[holes] = sample_tokens(logits)
+            filled[holes] = sample_tokens(self._ordinary_only(logits))
         return {**inputs, "input_ids": filled}
 
     def state(self) -> dict[str, Tensor]:
@@ -82,7 +82,7 @@ class MaskedTextRun:
             logits = masked_logits(self.generator, {**inputs, "input_ids": masked}, holes)
             models = (self.context.student, teacher)
             words = [model.get_input_embeddings().weight for model in models]
-            fillings = StraightThrough.apply(logits, *words)  # type: ignore[no-untyped-call]
+            fillings = StraightThrough.apply(self._ordinary_only(logits), *words)  # type: ignore[no-untyped-call]
             student, target = (
                 _run_filled(model, inputs, holes, filling) for model, filling in zip(models, fillings, strict=True)
             )
@@ -95,6 +95,10 @@ class MaskedTextRun:
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.settings.generator_clip_norm)
         self.optimizer.step()
         self._updates += 1
+
+    def _ordinary_only(self, logits: Tensor) -> Tensor:
+        """No hole is filled with a special token: padding in mid-sentence would shift a RoBERTa's positions."""
+        return logits.index_fill(-1, self.special, -torch.inf)
 
     def _autocast(self) -> torch.autocast:
         enabled = self.context.precision == "bf16"

@@ -61,5 +61,5 @@ def sample_tokens(logits: Tensor) -> Tensor:
     tokens = []
     for part, draw in zip(logits.split(CHUNK), draws.split(CHUNK), strict=True):
         cumulative = part.float().softmax(-1).cumsum(-1)
-        tokens.append(torch.searchsorted(cumulative, draw * cumulative[:, -1:]).squeeze(-1))
+        tokens.append(torch.searchsorted(cumulative, draw * cumulative[:, -1:], right=True).squeeze(-1))
     return torch.cat(tokens).clamp_(max=logits.shape[-1] - 1)

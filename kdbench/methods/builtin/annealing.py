@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from kdbench.budget import Updates
 from kdbench.methods.base import Method, MethodConfig, Stage, Trajectory
@@ -27,7 +27,7 @@ class AnnealingKD(Method):
 
         max_temperature: int = Field(7, ge=1, description="Tmax")
         teacher: Literal["best", "final"] = Field("best", description="which checkpoint of the trajectory teaches")
-        epochs: tuple[float, float] = Field(
+        epochs: tuple[PositiveFloat, PositiveFloat] = Field(
             (14, 4), description="epochs of the two stages in the paper; a matched budget keeps their proportion"
         )
 

@@ -6,12 +6,12 @@ from pydantic import Field
 
 from kdbench.errors import MethodError
 from kdbench.methods.base import TeacherRef, Trajectory
-from kdbench.methods.builtin.kd import KD, KDConfig
+from kdbench.methods.builtin.kd import KDConfig, OneTeacher
 from kdbench.methods.registry import register_method
 
 
 @register_method("checkpoint-kd", cite="Cho & Hariharan, ICCV 2019; Wang et al., 2022")
-class CheckpointKD(KD):
+class CheckpointKD(OneTeacher):
     """The loss of ``kd`` with checkpoint k of the teacher's trajectory.
 
     Reconstructed from the abstracts; the checkpoint-search study runs it for every k.

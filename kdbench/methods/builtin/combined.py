@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from kdbench.budget import Updates
 from kdbench.methods.base import Method, Stage, Trajectory
@@ -28,7 +28,7 @@ class CombinedKD(Method):
 
         max_temperature: int = Field(10, ge=1, description="Tmax")
         teacher: Literal["best", "final"] = Field("best", description="which checkpoint of the trajectory teaches")
-        epochs: tuple[float, float] = Field(
+        epochs: tuple[PositiveFloat, PositiveFloat] = Field(
             (30, 10), description="released epochs of the two stages; a matched budget keeps their proportion"
         )
 

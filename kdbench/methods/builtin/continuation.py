@@ -40,6 +40,6 @@ class ContinuationKD(Method):
         guided = max(1, round(steps * self.config.switch))
         legs = annealed(guided, teacher, self.config.max_temperature)
         if steps > guided:
-            legs += (Leg(steps - guided, teacher),)
+            legs += (Leg(steps - guided),)  # labels only: the teacher is gone
         objective = ContinuationObjective(self.config.margin, self.config.final_psi, guided / steps)
         return [Stage("continuation", legs, objective)]

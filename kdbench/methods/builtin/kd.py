@@ -25,8 +25,21 @@ class KDConfig(MethodConfig):
         return KDObjective(self.alpha, self.temperature)
 
 
+class OneTeacher(Method):
+    """Hinton's loss with one teacher in one stage; subclasses say who teaches."""
+
+    def teacher(self, trajectory: Trajectory) -> TeacherRef:
+        """Who teaches."""
+        raise NotImplementedError
+
+    def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
+        """One stage with one teacher."""
+        (steps,) = budget.split([self.config.epochs])
+        return [Stage(self.name, constant(steps, self.teacher(trajectory)), self.config.objective())]
+
+
 @register_method("kd", cite="Hinton, Vinyals, Dean, 2015, arXiv:1503.02531")
-class KD(Method):
+class KD(OneTeacher):
     """L = α·CE(y, zS) + (1-α)·T²·KL(pT ‖ pS), KL summed over classes, mean over the batch.
 
     Defaults for text: α = 0.5, T = 2.
@@ -38,13 +51,8 @@ class KD(Method):
         teacher: Literal["best", "final"] = Field("best", description="which checkpoint of the trajectory teaches")
 
     def teacher(self, trajectory: Trajectory) -> TeacherRef:
-        """Who teaches; what the variants of ``kd`` change."""
+        """The chosen checkpoint of the trajectory."""
         return trajectory.named(self.config.teacher)
-
-    def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
-        """One stage with one teacher."""
-        (steps,) = budget.split([self.config.epochs])
-        return [Stage(self.name, constant(steps, self.teacher(trajectory)), self.config.objective())]
 
     def part(self) -> Part:
         """The objective: ``annealing+kd`` anneals Hinton's loss."""

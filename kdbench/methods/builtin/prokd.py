@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from kdbench.budget import Updates
 from kdbench.methods.base import Method, MethodConfig, Objective, Stage, TeacherRef, Trajectory
@@ -30,7 +30,7 @@ class ProKD(Method):
         max_temperature: float = Field(3.0, ge=1, description="τmax, of the first checkpoint")
         temperature: float = Field(1.0, gt=0, description="T of the 'kl' loss")
         checkpoints: int | None = Field(None, ge=1, description="how many, equally spaced; all when absent")
-        epochs: tuple[float, float] = Field(
+        epochs: tuple[PositiveFloat, PositiveFloat] = Field(
             (14, 4), description="epochs of the two stages; a matched budget keeps their proportion"
         )
 

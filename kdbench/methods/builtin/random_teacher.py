@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from kdbench.methods.base import Part, TeacherRef, Trajectory
-from kdbench.methods.builtin.kd import KD, KDConfig
+from kdbench.methods.base import TeacherRef, Trajectory
+from kdbench.methods.builtin.kd import KDConfig, OneTeacher
 from kdbench.methods.registry import register_method
 
 
 @register_method("random-teacher", cite="control: kd from random weights")
-class RandomTeacher(KD):
+class RandomTeacher(OneTeacher):
     """The loss of ``kd``; the teacher has the pair's teacher architecture and random weights."""
 
     class Config(KDConfig):
@@ -17,7 +17,3 @@ class RandomTeacher(KD):
     def teacher(self, trajectory: Trajectory) -> TeacherRef:
         """Random weights, drawn from the cell's seed."""
         return TeacherRef("random")
-
-    def part(self) -> Part:
-        """Not an addition: it chooses the teacher, which is the schedule's business."""
-        return super(KD, self).part()

@@ -6,12 +6,12 @@ from typing import Any
 
 from kdbench.errors import MethodError
 from kdbench.methods.base import TeacherRef, Trajectory
-from kdbench.methods.builtin.kd import KD, KDConfig
+from kdbench.methods.builtin.kd import KDConfig, OneTeacher
 from kdbench.methods.registry import register_method
 
 
 @register_method("takd", cite="Mirzadeh et al., AAAI 2020, arXiv:1902.03393")
-class TAKD(KD):
+class TAKD(OneTeacher):
     """``kd`` from the teacher to the assistant, then ``kd`` from the assistant to the student.
 
     The pair names the assistants, largest first; a chain may have any length. Assistants are trained
