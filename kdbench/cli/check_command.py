@@ -19,10 +19,10 @@ def command(method: str, plugins: tuple[Path, ...], as_json: bool) -> None:
 
     Exit code 0 when it keeps the contract, 1 when it does not.
     """
+    load_plugins(plugins)
     from kdbench.checks import check_method
     from kdbench.cli.console import console, print_json
 
-    load_plugins(plugins)
     results = check_method(method)
     if as_json:
         print_json([result.__dict__ for result in results])

@@ -99,6 +99,8 @@ class Objective(Protocol):
 
     ``hard`` compares with labels, ``soft`` with the teacher. With an augmenter the soft terms are
     averaged over the original and the augmented inputs; hard terms see original inputs only.
+    An objective that wants more than logits says ``needs_hidden_states = True`` or
+    ``needs_attentions = True``; both models' outputs carry them then, and the teacher is run at every update.
     """
 
     @property
@@ -174,6 +176,20 @@ class Stage:
     def distills(self) -> bool:
         """Whether a teacher takes part."""
         return self.objective.uses_teacher
+
+    def needs(self, what: Literal["hidden_states", "attentions"]) -> bool:
+        """Whether the objective asks for more than logits, by ``needs_hidden_states`` or ``needs_attentions``."""
+        return bool(getattr(self.objective, f"needs_{what}", False))
+
+    @property
+    def live_teacher(self) -> bool:
+        """Whether cached logits are not enough for original inputs."""
+        return self.needs("hidden_states") or self.needs("attentions")
+
+    def live_teacher_updates(self) -> int:
+        """Forward passes of the teacher during the stage, in updates."""
+        taught = sum(leg.steps for leg in self.legs if leg.teacher) if self.distills else 0
+        return taught * (int(self.live_teacher) + int(self.augmenter is not None and self.augmenter.live_teacher))
 
 
 @dataclass(frozen=True)
@@ -269,7 +285,7 @@ class Method:
         refs = {leg.teacher for stage in stages if stage.distills for leg in stage.legs if leg.teacher}
         return MethodCost(
             student_updates=sum(stage.steps for stage in stages),
-            live_teacher_updates=sum(s.steps for s in augmented if s.augmenter and s.augmenter.live_teacher),
+            live_teacher_updates=sum(stage.live_teacher_updates() for stage in stages),
             cached_checkpoints=len(refs),
             generator_updates=sum(s.augmenter.generator_updates(s.steps) for s in augmented if s.augmenter),
             assistants=trajectory.assistants if any(ref.kind == "assistant" for ref in refs) else 0,

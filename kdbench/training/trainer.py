@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -228,8 +228,7 @@ class Trainer:
         outputs = self._forward(self.wrapped, inputs, stage)
         terms = dict(stage.objective.hard(outputs, self.labels[index], context))
         if stage.distills and leg.teacher:
-            assert self.teachers is not None
-            teacher = Outputs(self.teachers.logits(leg.teacher)[index] * leg.scale)
+            teacher = self._teacher_outputs(stage, leg, inputs, None if stage.live_teacher else index)
             soft = stage.objective.soft(outputs, teacher, context)
             if augmenter and soft:
                 extra = self._augmented_terms(stage, leg, step, inputs, augmenter, context)
@@ -249,18 +248,26 @@ class Trainer:
     def _augmented_terms(
         self, stage: Stage, leg: Leg, step: int, inputs: Inputs, augmenter: AugmenterRun, context: Context
     ) -> dict[str, Tensor]:
-        assert self.teachers is not None and leg.teacher is not None
         augmented = augmenter.augment(inputs, step)
+        teacher = self._teacher_outputs(stage, leg, augmented, None)
+        return stage.objective.soft(self._forward(self.wrapped, augmented, stage), teacher, context)
+
+    def _teacher_outputs(self, stage: Stage, leg: Leg, inputs: Inputs, cached: Tensor | None) -> Outputs:
+        """The teacher on a batch, its logits scaled: from the cache by row numbers, or by running it now."""
+        assert self.teachers is not None and leg.teacher is not None
+        if cached is not None:
+            return Outputs(self.teachers.logits(leg.teacher)[cached] * leg.scale)
         with torch.no_grad(), self.accelerator.autocast():
-            logits = self.teachers.model(leg.teacher)(**augmented).logits.float()
-        outputs = self._forward(self.wrapped, augmented, stage)
-        return stage.objective.soft(outputs, Outputs(logits * leg.scale), context)
+            outputs = self._forward(self.teachers.model(leg.teacher), inputs, stage)
+        return replace(outputs, logits=outputs.logits * leg.scale)
 
     @staticmethod
     def _forward(model: Any, inputs: Inputs, stage: Stage) -> Outputs:
-        hidden = bool(getattr(stage.objective, "needs_hidden_states", False))
-        attentions = bool(getattr(stage.objective, "needs_attentions", False))
-        result = model(**inputs, output_hidden_states=hidden, output_attentions=attentions)
+        result = model(
+            **inputs,
+            output_hidden_states=stage.needs("hidden_states"),
+            output_attentions=stage.needs("attentions"),
+        )
         return Outputs(result.logits.float(), result.hidden_states, result.attentions)
 
     def _select(self, stage: Stage) -> None:

@@ -106,9 +106,7 @@ def test_sources_that_cannot_be(source: dict[str, Any], message: str) -> None:
 
 def test_a_pair_names_all_its_models() -> None:
     """Teacher, student, assistants, generator; the last two are optional."""
-    one, two, three, four = (
-        ModelSpec(name=name, source=ModelSource(tiny=TinyBert())) for name in ("a", "b", "c", "d")
-    )
+    one, two, three, four = (ModelSpec(name=name, source=ModelSource(tiny=TinyBert())) for name in ("a", "b", "c", "d"))
     pair = PairSpec(name="p", teacher=one, student=two, assistants=(three,), generator=four)
     assert [model.name for model in pair.models()] == ["a", "b", "c", "d"]
     assert [model.name for model in PairSpec(name="p", teacher=one, student=two).models()] == ["a", "b"]

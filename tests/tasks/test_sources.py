@@ -73,7 +73,7 @@ def test_packaged_data_is_known_before_it_is_fetched(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
 def test_texts_are_read_as_they_are(tmp_path: Path, suffix: str) -> None:
-    """"NA" and "null" are words, "1" is a text, quotes stay where the format does not use them."""
+    """ "NA" and "null" are words, "1" is a text, quotes stay where the format does not use them."""
     path = tmp_path / f"train.{suffix}"
     if suffix == "csv":
         ROWS.to_csv(path, index=False)

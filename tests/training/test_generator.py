@@ -20,9 +20,7 @@ def _generator() -> PreTrainedModel:
 
 def _warm(task: TinyTask, steps: int, seed: int = 0) -> tuple[list[float], PreTrainedModel]:
     model = _generator()
-    history = warm_up(
-        model, task.data.train, task.tokenizer, steps=steps, seed=seed, batch_size=16, learning_rate=5e-3
-    )
+    history = warm_up(model, task.data.train, task.tokenizer, steps=steps, seed=seed, batch_size=16, learning_rate=5e-3)
     return history, model
 
 

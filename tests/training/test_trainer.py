@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -334,9 +334,7 @@ def test_as_many_selections_as_promised(
 ) -> None:
     """Two epochs leave 2·n checkpoints, also when an epoch is no multiple of n: methods are planned with them."""
     updates = 2 * Updates.of(_budget(batch_size), len(task.data.train)).per_epoch
-    trainer = make_trainer(
-        task, "finetune", updates, budget={"batch_size": batch_size}, selections_per_epoch=per_epoch
-    )
+    trainer = make_trainer(task, "finetune", updates, budget={"batch_size": batch_size}, selections_per_epoch=per_epoch)
     assert len(trainer.run().scores) == 2 * per_epoch
 
 
@@ -498,3 +496,33 @@ def test_the_log_averages_the_terms_since_the_line_before(make_trainer: MakeTrai
     result = make_trainer(task, [Stage("one", (Leg(2 * task.per_epoch),), Noting())]).run()
     means = [np.mean(values[: task.per_epoch]), np.mean(values[task.per_epoch :])]
     assert [terms["hard"] for terms in _terms(result.log)] == pytest.approx(means, rel=1e-5)
+
+
+class HiddenStates(CrossEntropy):
+    """Wants hidden states, and keeps what it was given."""
+
+    uses_teacher = True
+    needs_hidden_states = True
+    seen: ClassVar[list[tuple[Outputs, Outputs]]] = []
+
+    def soft(self, student: Outputs, teacher: Outputs, context: Context) -> dict[str, Tensor]:
+        """Nothing but looking."""
+        self.seen.append((student, teacher))
+        return {}
+
+
+def test_an_objective_gets_the_hidden_states_it_asks_for(make_trainer: MakeTrainer, task: TinyTask) -> None:
+    """Of both models on the same batch; the teacher's scaled logits are those of the cache."""
+    HiddenStates.seen.clear()
+    ref = task.trajectory.final
+    stages = [Stage("hidden", (Leg(2, ref, 0.5),), HiddenStates())]
+    trainer = make_trainer(task, stages)
+    trainer.run()
+    rows = trainer.stream.batch(0)
+    student, teacher = HiddenStates.seen[0]
+    assert student.hidden_states is not None and teacher.hidden_states is not None
+    assert (len(student.hidden_states), len(teacher.hidden_states)) == (2 + 1, 3 + 1)
+    assert student.hidden_states[-1].shape == teacher.hidden_states[-1].shape
+    assert not teacher.hidden_states[-1].requires_grad and student.hidden_states[-1].requires_grad
+    assert trainer.teachers is not None
+    assert torch.allclose(teacher.logits, 0.5 * trainer.teachers.logits(ref)[rows], atol=1e-5)
