@@ -122,6 +122,8 @@ def test_the_generator_rests_where_its_output_is_not_used(make_trainer: MakeTrai
     with _counting(trainer) as steps:
         trainer.run()
     assert steps.student == 15 and set(steps.others_at) == {0, 5}
+    cost = METHODS.build("continuation+mate", FAST).cost(Updates(15, task.per_epoch), task.trajectory)
+    assert (cost.live_teacher_updates, cost.generator_updates) == (10, steps.others)
 
 
 # --- losses ---------------------------------------------------------------------------------------
