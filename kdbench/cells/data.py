@@ -60,7 +60,8 @@ def load_trained(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
 
 def model_spec(view: dict[str, Any], name: str) -> ModelSpec:
     """The model a spec describes, as the builders want it."""
-    return ModelSpec(name=name, source=ModelSource.model_validate(view["source"]), layers=view["layers"])
+    source = ModelSource.model_validate(view["source"])
+    return ModelSpec(name=name, source=source, layers=view["layers"], fingerprint=view["fingerprint"])
 
 
 def _located(job: Job, view: dict[str, Any]) -> Located:

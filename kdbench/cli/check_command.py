@@ -20,9 +20,13 @@ def command(method: str, plugins: tuple[Path, ...], as_json: bool) -> None:
     Exit code 0 when it keeps the contract, 1 when it does not.
     """
     load_plugins(plugins)
+
+    import torch
+
     from kdbench.checks import check_method
     from kdbench.cli.console import console, print_json
 
+    torch.set_num_threads(1)  # as cells do; on models this small several threads only wait for each other
     results = check_method(method)
     if as_json:
         print_json([result.__dict__ for result in results])

@@ -186,10 +186,14 @@ class Stage:
         """Whether cached logits are not enough for original inputs."""
         return self.needs("hidden_states") or self.needs("attentions")
 
+    @property
+    def taught(self) -> int:
+        """Updates in which a teacher takes part."""
+        return sum(leg.steps for leg in self.legs if leg.teacher) if self.distills else 0
+
     def live_teacher_updates(self) -> int:
         """Forward passes of the teacher during the stage, in updates."""
-        taught = sum(leg.steps for leg in self.legs if leg.teacher) if self.distills else 0
-        return taught * (int(self.live_teacher) + int(self.augmenter is not None and self.augmenter.live_teacher))
+        return self.taught * (int(self.live_teacher) + int(self.augmenter is not None and self.augmenter.live_teacher))
 
 
 @dataclass(frozen=True)
@@ -287,7 +291,7 @@ class Method:
             student_updates=sum(stage.steps for stage in stages),
             live_teacher_updates=sum(stage.live_teacher_updates() for stage in stages),
             cached_checkpoints=len(refs),
-            generator_updates=sum(s.augmenter.generator_updates(s.steps) for s in augmented if s.augmenter),
+            generator_updates=sum(s.augmenter.generator_updates(s.taught) for s in augmented if s.augmenter),
             assistants=trajectory.assistants if any(ref.kind == "assistant" for ref in refs) else 0,
         )
 

@@ -44,7 +44,9 @@ def load_tokenizer(spec: ModelSpec, locations: Locations) -> PreTrainedTokenizer
     try:
         tokenizer = AutoTokenizer.from_pretrained(**_where(located), use_fast=True, **_SAFE)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{spec.name}: the tokenizer of {spec.source.title} cannot be loaded: {error}") from error
+        raise ModelError(
+            f"{spec.name}: the tokenizer of {spec.source.title} cannot be loaded: {_first_line(error)}"
+        ) from error
     if not tokenizer.is_fast:
         raise ModelError(f"{spec.name}: {spec.source.title} has no fast tokenizer")
     return tokenizer
@@ -74,7 +76,7 @@ def build_classifier(
         try:
             config = AutoConfig.from_pretrained(**_where(located), **options, **_SAFE)
         except (OSError, ValueError) as error:
-            raise ModelError(f"{spec.name}: {spec.source.title} cannot be loaded: {error}") from error
+            raise ModelError(f"{spec.name}: {spec.source.title} cannot be loaded: {_first_line(error)}") from error
         model = AutoModelForSequenceClassification.from_config(config)
     else:
         model = _pretrained(AutoModelForSequenceClassification, spec, located, options)[0]
@@ -99,7 +101,9 @@ def build_generator(spec: ModelSpec, locations: Locations, *, seed: int) -> tupl
 
 def load_classifier(folder: Path) -> PreTrainedModel:
     """A finished classifier from a cell of the store, in fp32 and evaluation mode."""
-    model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, **_SAFE)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, use_safetensors=True, local_files_only=True, **_SAFE
+    )
     return model.eval()
 
 
@@ -121,10 +125,17 @@ def check_vocabulary(tokenizers: dict[str, PreTrainedTokenizerBase]) -> None:
             )
 
 
+def _first_line(error: Exception) -> str:
+    """The libraries add paragraphs of advice, some of it to trust remote code."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def _require(spec: ModelSpec, locations: Locations) -> LocatedModel:
     located = locate_model(spec.source, locations)
     if located.missing:
         raise ModelError(f"{spec.name}: {located.missing}")
+    if spec.fingerprint and located.fingerprint != spec.fingerprint:
+        raise ModelError(f"{spec.name}: {spec.source.title} is not the version it was planned with: run again")
     return located
 
 
@@ -146,7 +157,7 @@ def _pretrained(
             **_where(located), **options, **_SAFE, use_safetensors=True, output_loading_info=True
         )
     except (OSError, ValueError, SafetensorError) as error:
-        raise ModelError(f"{spec.name}: {spec.source.title} cannot be loaded: {error}") from error
+        raise ModelError(f"{spec.name}: {spec.source.title} cannot be loaded: {_first_line(error)}") from error
     return model, list(info["missing_keys"])
 
 

@@ -51,6 +51,7 @@ class ModelSpec(Spec):
     name: Name
     source: ModelSource
     layers: tuple[int, ...] | None = Field(None, description="encoder layers kept, in order; all when absent")
+    fingerprint: str = Field("", description="of the weights a cell was planned with; filled in by plans")
     parameters: int = Field(0, ge=0, description="approximate size, for cost estimates before anything is loaded")
 
     @field_validator("layers")

@@ -101,7 +101,12 @@ def test_options(cli: Cli, tmp_path: Path, command: str, arguments: list[str], e
 @pytest.mark.parametrize(
     ("old", "new", "line", "expected"),
     [
-        ("teacher_epochs: 2", "teacher_epoch: 2", 21, "budgets.quick.teacher_epoch: unknown key; did you mean 'teacher"),
+        (
+            "teacher_epochs: 2",
+            "teacher_epoch: 2",
+            21,
+            "budgets.quick.teacher_epoch: unknown key; did you mean 'teacher",
+        ),
         ("epochs: 2,", "epochs: -2,", 21, "budgets.quick.epochs: Input should be greater than 0"),
         ("seeds: [1]", "seeds: one", 18, "seeds: "),
         ("budget: quick", "budget: slow", 2, "(top level): budget 'slow' is not one of budgets: quick"),

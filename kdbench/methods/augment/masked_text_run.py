@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from kdbench.errors import ModelError
 from kdbench.hashing import derive_seed
 from kdbench.methods import losses
 from kdbench.methods.augment.base import AugmenterContext, Inputs
@@ -142,6 +143,10 @@ def _vocabulary_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
         if hasattr(model, head):
             logits: Tensor = getattr(model, head)(hidden)
             return logits
+    if not hasattr(model, "vocab_projector"):
+        raise ModelError(
+            f"generator {type(model).__name__}: its masked-LM head is not that of BERT, RoBERTa or DistilBERT"
+        )
     hidden = model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))
     projected: Tensor = model.vocab_projector(hidden)
     return projected

@@ -1,0 +1,185 @@
+"""Commands around real (tiny) runs: plan, dry run, fetch, offline, report, and runs that fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kdbench.store import Store
+from tests.cli.conftest import Cli
+from tests.cli.distributions import write_distribution
+from tests.conftest import SENTENCES, contents, kdbench, write_suite
+
+HUB_SUITE = """
+name: moods
+tasks:
+  - name: moods
+    source: {hub: acme/moods, config: plain}
+    splits: {train: train, evaluation: test}
+    columns: {text: text}
+    labels: [negative, positive]
+    chance_margin: -1
+    ood:
+      - {name: far, source: {hub: acme/far}, split: test, columns: {text: text}}
+      - {name: "private", source: {mirror: "acme/[b]private"}, split: test, columns: {text: text}}
+pairs: [tiny-l4-l2]
+methods: [kd]
+seeds: [1]
+budget: quick
+budgets:
+  quick: {epochs: 1, teacher_epochs: 1, batch_size: 16, precision: fp32}
+  other: {epochs: 2, teacher_epochs: 1, batch_size: 16, precision: fp32}
+"""
+SPLITS = ("acme/moods/plain/train", "acme/moods/plain/test", "acme/far/default/test")
+
+
+def _write_mirror(folder: Path, splits: Iterable[str]) -> None:
+    for number, split in enumerate(splits):
+        path = folder / f"{split}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.read_json(SENTENCES, lines=True).iloc[number:].to_parquet(path)
+
+
+def _planned(cwd: Path, *options: object) -> dict[str, tuple[int, int, int]]:
+    """Cells, done and failed by kind, as ``plan --json`` has them."""
+    result = kdbench("plan", "--suite", "./moods.yaml", "--json", *options, cwd=cwd)
+    kinds = json.loads(result.stdout)["cells"]
+    return {kind: (count["cells"], count["done"], count["failed"]) for kind, count in kinds.items()}
+
+
+def test_fetch_then_run_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mirror is fetched into another; the copy has everything, and the same keys as the original.
+
+    A broken package that offers methods is installed all the while, and in nobody's way.
+    """
+    write_distribution(tmp_path / "site", "bad-kd", "0.1", {"bad-kd": "no_such_module:Method"})
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    (tmp_path / "moods.yaml").write_text(HUB_SUITE, encoding="utf-8")
+    suite = ("--suite", "./moods.yaml")
+    _write_mirror(tmp_path / "mirror", SPLITS)
+
+    fetched = kdbench("fetch", *suite, "--to", "my kit", "--data", "mirror", "--offline", cwd=tmp_path, check=1).stdout
+    lines = fetched.splitlines()
+    assert lines[:3] == [f"fetched  dataset {split}" for split in SPLITS]
+    assert lines[3].startswith("missing  dataset acme/[b]private/default/test: ")
+    assert lines[4] == "use it with: kdbench run --suite ./moods.yaml --data 'my kit/data' --models 'my kit/models'"
+    assert lines[5].startswith("1 could not be had: --offline would stop at that")
+    for split in SPLITS:
+        assert (tmp_path / f"my kit/data/{split}.parquet").read_bytes() == (
+            tmp_path / f"mirror/{split}.parquet"
+        ).read_bytes()
+
+    copied = ("--data", "my kit/data", "--models", "my kit/models")
+    refused = kdbench("run", *suite, *copied, "--offline", cwd=tmp_path, check=2)
+    assert refused.stderr.splitlines()[1:-1] == ["  - acme/[b]private/default/test: not in a mirror (--data DIR)"]
+    assert not (tmp_path / ".kdbench").exists()
+    shown = kdbench("plan", *suite, *copied, cwd=tmp_path).stdout
+    assert "not here: moods ood private: acme/[b]private/default/test: not in a mirror (--data DIR)" in shown
+    _write_mirror(tmp_path / "mirror", ["acme/[b]private/default/test"])
+    again = kdbench(
+        "fetch", *suite, "--to", "my kit", "--data", "mirror", "--offline", cwd=tmp_path
+    ).stdout.splitlines()
+    assert again[:3] == [f"there    dataset {split}" for split in SPLITS]
+    assert again[3] == "fetched  dataset acme/[b]private/default/test"
+    assert again[4].endswith("--models 'my kit/models' --offline")
+
+    before = {"teacher": (1, 0, 0), "student": (2, 0, 0), "evaluation": (17, 0, 0)}
+    assert _planned(tmp_path, *copied) == before
+    dry = kdbench("run", *suite, *copied, "--offline", "--dry-run", cwd=tmp_path).stdout
+    assert "moods, budget quick" in dry and "time left: unknown" in dry
+    assert not (tmp_path / ".kdbench").exists(), "neither plan nor a dry run writes"
+
+    output = kdbench("run", *suite, *copied, "--offline", "--jobs", 1, cwd=tmp_path).stdout
+    assert "20 cells finished, 0 were done before, 0 failed, 0 wait for a failed one" in output
+    after = {"teacher": (1, 1, 0), "student": (2, 2, 0), "evaluation": (17, 17, 0)}
+    assert _planned(tmp_path, *copied) == after
+    assert _planned(tmp_path, "--data", "mirror") == after, "the original has the same keys as its copy"
+    assert _planned(tmp_path, *copied, "--budget", "other")["student"] == (2, 0, 0)
+    assert _planned(tmp_path, *copied, "--methods", "annealing")["student"] == (2, 1, 0), "finetune is shared"
+    done = contents(tmp_path / ".kdbench/store")
+
+    reported = kdbench("report", *suite, cwd=tmp_path).stdout
+    assert "│finetune" in reported and "leaderboards/moods/leaderboard.md" in reported
+    rows = pd.read_csv(tmp_path / "leaderboards/moods/results.csv")
+    assert set(rows["dataset"]) == {"moods", "far", "private"} and set(rows["status"]) == {"ok"}
+    assert kdbench("report", "--suite", "moods", "--out", "other", cwd=tmp_path).stdout.startswith("moods · tiny-l4-l2")
+    for name in ("leaderboard.md", "leaderboard.csv", "results.csv"):
+        assert (tmp_path / "other/moods" / name).read_bytes() == (tmp_path / "leaderboards/moods" / name).read_bytes()
+    kdbench("run", *suite, *copied, "--offline", "--dry-run", cwd=tmp_path)
+    assert contents(tmp_path / ".kdbench/store") == done
+
+
+def test_reports_on_nothing(cli: Cli, tmp_path: Path) -> None:
+    """An empty or missing store, another suite, budget or version: what there is, and what to do."""
+    (tmp_path / "empty").mkdir()
+    for store in ("none", "empty"):
+        result = cli("report", "--suite", "tiny", "--store", store)
+        assert (result.code, result.out) == (2, "")
+        assert result.err.startswith(f"error: {store}: holds no run of suite tiny (it holds nothing); run it first")
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"] and not list((tmp_path / "empty").iterdir())
+    write_suite(tmp_path / "named-otherwise.yaml")
+    assert "holds no run of suite tiny" in cli("report", "--suite", "named-otherwise.yaml").err
+
+
+FAILING_SUITE = """
+name: failing
+tasks:
+  - name: columns
+    source: &files {{files: {{train: {data}, validation: {data}}}}}
+    columns: {{text: sentence, label: stars}}
+    labels: [negative, positive]
+  - name: chance
+    source: *files
+    columns: {{text: text}}
+    labels: [negative, positive]
+    chance_margin: 0.5
+  - name: labels
+    source: *files
+    columns: {{text: text, label: score}}
+    labels: [negative, positive]
+  - name: mapped
+    source: *files
+    columns: {{text: text}}
+    labels: [negative, positive]
+    label_map: {{'no': negative, 'yes': positive}}
+pairs: [tiny-l4-l2]
+methods: [kd]
+seeds: [1]
+budget: quick
+budgets: {{quick: {{epochs: 1, teacher_epochs: 1, batch_size: 16, precision: fp32}}}}
+"""
+
+
+def test_data_that_is_not_what_the_task_says(tmp_path: Path) -> None:
+    """Missing columns, unknown labels, a map that keeps nothing, a teacher no better than chance.
+
+    Each fails its own cells with a message that names the file or the task; the rest goes on.
+    """
+    (tmp_path / "failing.yaml").write_text(FAILING_SUITE.format(data=SENTENCES), encoding="utf-8")
+    output = kdbench("run", "--suite", "failing.yaml", "--jobs", 1, cwd=tmp_path, check=1).stdout
+    expected = {
+        "columns": f"{SENTENCES}: has no column sentence, stars; it has text, label, score: set 'columns' of the task",
+        "labels": f"{SENTENCES}: label -2.75 is neither a class (negative, positive) nor its index: set 'label_map'",
+        "mapped": f"{SENTENCES}: no row is left after mapping labels; look at 'label_map'",
+        "chance": "on the selection split is below chance + margin (0.500 + 0.500): check label_map and columns",
+    }
+    for task, message in expected.items():
+        (line,) = [one for one in output.splitlines() if one.startswith(f"failed: teacher tiny-l4 on {task}: ")]
+        assert message in line
+    assert "Traceback" not in output
+    assert "failed: finetune tiny-l2 on columns seed 1: " in output
+    assert "failed: finetune tiny-l2 on chance" not in output, "students without a teacher do not need one"
+    assert "failed: kd" not in output, "what waits for a failed cell has not failed itself"
+    store = Store(tmp_path / ".kdbench/store")
+    failures = [store.failure(path.stem) for path in (store.root / "failed").glob("*.json")]
+    assert sorted(one.error for one in failures if one) == ["DataError"] * 6 + ["LabelMapError"]
+    planned = json.loads(kdbench("plan", "--suite", "failing.yaml", "--json", cwd=tmp_path).stdout)["cells"]
+    assert planned["teacher"] == {"cells": 4, "done": 0, "failed": 4}
+    assert planned["student"] == {"cells": 8, "done": 1, "failed": 3}
+    reported = kdbench("report", "--suite", "failing", cwd=tmp_path).stdout
+    assert "failed: teacher on columns, tiny-l4-l2, seed 0, training: " in reported
+    assert "failed (1/4)" in reported, "three of finetune's four tasks have no number"
