@@ -15,12 +15,14 @@ from transformers import PreTrainedModel
 
 from kdbench.errors import ModelError
 from kdbench.hashing import derive_seed
+from kdbench.machine import release_memory
 from kdbench.methods import losses
 from kdbench.methods.augment.base import AugmenterContext, Inputs
 from kdbench.methods.augment.masked_text import MaskedText
 from kdbench.methods.augment.straight_through import StraightThrough, sample_tokens
 
 ROWS = 64  # hidden states are padded to multiples of this: few shapes, as in batches
+TRIM_EVERY = 5  # vocabulary-sized buffers fragment the heap faster than the trainer trims it
 
 
 class MaskedTextRun:
@@ -51,6 +53,8 @@ class MaskedTextRun:
             logits = masked_logits(self.generator, {**inputs, "input_ids": masked}, holes)
             filled = masked.clone()
             filled[holes] = sample_tokens(self._ordinary_only(logits))
+        if step % TRIM_EVERY == 0:
+            release_memory()
         return {**inputs, "input_ids": filled}
 
     def state(self) -> dict[str, Tensor]:
