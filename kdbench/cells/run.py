@@ -15,7 +15,7 @@ from typing import Any
 from kdbench.cells.job import CellResult, Job
 from kdbench.errors import KDBenchError, StoreError
 from kdbench.locations import Locations
-from kdbench.machine import release_memory
+from kdbench.machine import cpu_count, release_memory
 from kdbench.planning import upstream_keys
 from kdbench.record import Record, RunInfo
 from kdbench.store import Store
@@ -107,7 +107,7 @@ def _info(started: str, seconds: float, device: str, measured: dict[str, Any]) -
         wall_seconds=round(seconds, 3),
         peak_memory_mb=round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1),
         started=started,
-        host=f"{platform.system()} {platform.machine()} {platform.processor()}".strip(),
+        host=f"{platform.system()} {platform.machine()}, {cpu_count()} cores",
         device=used,
         versions={"python": platform.python_version(), **{name: metadata.version(name) for name in _VERSIONS}},
         measured=measured,
