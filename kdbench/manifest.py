@@ -11,6 +11,7 @@ from kdbench.hashing import canonical_json
 from kdbench.locks import locked
 from kdbench.methods.registry import METHODS
 from kdbench.plan import TEACHER, Plan, Row, Skipped
+from kdbench.planning import method_view
 from kdbench.schema import Spec
 from kdbench.store import Store, write_atomic
 
@@ -74,7 +75,7 @@ def update_manifest(store: Store, plan: Plan, command: str) -> Manifest:
 def _method_infos(plan: Plan) -> dict[str, MethodInfo]:
     infos = {TEACHER: MethodInfo()}
     for name, method in plan.methods.items():
-        parts = [{"name": part.name, "config": part.config.model_dump(mode="json")} for part in method.parts()]
+        parts = method_view(method)
         infos[name] = MethodInfo(cite="; ".join(METHODS.get(part.name).cite for part in method.parts()), parts=parts)
     return infos
 

@@ -132,7 +132,7 @@ class Store:
         """Keep a copy of a plugin file under its digest."""
         target = self.root / "plugins" / f"{file_digest(path)}.py"
         if not target.exists():
-            write_atomic(target, path.read_text(encoding="utf-8"))
+            write_atomic(target, path.read_bytes())
 
     @contextmanager
     def claim(self, key: str) -> Iterator[bool]:
@@ -185,12 +185,12 @@ class Store:
         return failure
 
 
-def write_atomic(path: Path, text: str) -> None:
+def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a whole file or nothing: a reader never sees half of it."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with scratch.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with scratch.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         scratch.replace(path)

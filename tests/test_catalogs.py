@@ -66,9 +66,7 @@ ROWS = [
 
 
 def _datasets(task: TaskSpec) -> list[DatasetSpec]:
-    train = task.evaluation_dataset().model_copy(
-        update={"name": f"{task.name}-train", "split": task.splits.train}
-    )
+    train = task.evaluation_dataset().model_copy(update={"name": f"{task.name}-train", "split": task.splits.train})
     return [train, task.evaluation_dataset(), *task.ood]
 
 

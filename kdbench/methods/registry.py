@@ -110,7 +110,7 @@ class MethodRegistry:
             spec.loader.exec_module(module)
         except MethodError as error:
             raise MethodError(f"plugin {path}: {error}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise MethodError(f"plugin {path}: {type(error).__name__}: {error}") from error
         finally:
             self._loading = "this process"
@@ -137,7 +137,7 @@ class MethodRegistry:
         self._loading = origin
         try:
             cls = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise MethodError(f"method '{name}' of {origin} is broken: {type(error).__name__}: {error}") from error
         finally:
             self._loading = "this process"

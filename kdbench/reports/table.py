@@ -139,9 +139,23 @@ def _load(board: Leaderboard, store: Store, row: Row) -> None:
     board.flags += [f"{row.method} on {row.task}, {row.pair}, seed {row.seed}: {flag}" for flag in record.flags]
 
 
+_HEADLINES = {
+    "attack": "accuracy_under_attack",
+    "fidelity": "agreement",
+    "calibration": "ece",
+    "efficiency": "parameters",
+}
+
+
 def _metrics(board: Leaderboard, evaluation: str, task: str, dataset: str) -> list[str]:
-    """What an evaluation measures, as far as any finished cell of it tells."""
-    found: dict[str, None] = {}
+    """What an evaluation measures, as far as any finished cell of it tells.
+
+    Its headline is named also when none has finished: what is missing must be seen to be missing.
+    """
+    primary = board.primary(task)
+    if evaluation == "ood" and primary not in ("pearson", "spearman"):
+        primary = "accuracy"
+    found: dict[str, None] = {_HEADLINES.get(evaluation, primary): None}
     for row in board.manifest.rows:
         if (row.evaluation, row.task, row.dataset) == (evaluation, task, dataset) and row.key in board.records:
             found.update(dict.fromkeys(board.records[row.key].metrics))

@@ -43,7 +43,6 @@ def test_broken_plugin(tmp_path: Path, command: str, content: str | None, expect
     assert not (tmp_path / ".kdbench").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="Store.put_plugin copies text, not bytes")
 def test_stored_copy_of_a_plugin_is_the_same_file(tmp_path: Path) -> None:
     """Workers find the copy by the digest of the original, whatever its line ends and encoding."""
     path = tmp_path / "plugin.py"
