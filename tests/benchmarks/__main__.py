@@ -150,7 +150,11 @@ def main() -> None:
     """Measure and print."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--store", type=Path, default=Path(".kdbench/store"), help="a finished quickstart, for (d)")
-    store = options.parse_args().store
+    options.add_argument("--steps", type=int, default=STEPS, help="updates in each measurement")
+    options.add_argument("--rounds", type=int, default=ROUNDS, help="pairs of measurements, after one of warm-up")
+    chosen = options.parse_args()
+    store = chosen.store
+    globals().update(STEPS=chosen.steps, ROUNDS=chosen.rounds)
     torch.set_num_threads(1)
     snippets = load("movie-snippets", 4000)
     ratios = paired(lambda: bare_loop(snippets, None, None), lambda: harness(snippets, "finetune", None))
