@@ -44,7 +44,7 @@ def run(job: Job) -> CellResult:
     start_trackers(accelerator, job)
 
     def random_teacher() -> PreTrainedModel:
-        view = model_spec(spec["random_teacher"], "random teacher")
+        view = model_spec(spec["random_teacher"], "random-teacher")
         return build_classifier(view, outputs, data.regression, job.locations, seed=spec["seed"], random=True)
 
     device = accelerator.device

@@ -17,7 +17,7 @@ import pytest
 from kdbench.store import Store
 from tests.conftest import command, contents, kdbench, write_suite
 
-METHODS = "kd,annealing,mate"
+METHODS = "kd,annealing,mate,random-teacher,takd"
 
 RAISES = """
 from dataclasses import dataclass
