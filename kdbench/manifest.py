@@ -10,8 +10,9 @@ from kdbench.errors import ReportError
 from kdbench.hashing import canonical_json
 from kdbench.locks import locked
 from kdbench.methods.registry import METHODS
-from kdbench.plan import TEACHER, Plan, Row, Skipped
+from kdbench.plan import Plan
 from kdbench.planning import method_view
+from kdbench.rows import TEACHER, Row, Skipped
 from kdbench.schema import Spec
 from kdbench.store import Store, write_atomic
 
@@ -20,7 +21,9 @@ class MethodInfo(Spec):
     """What a leaderboard says about a method."""
 
     cite: str = ""
-    parts: list[dict[str, Any]] = Field(default_factory=list)
+    parts: dict[str, list[dict[str, Any]]] = Field(
+        default_factory=dict, description="kind of task -> parts with their settings and who provides them"
+    )
 
 
 class Manifest(Spec):
@@ -31,6 +34,8 @@ class Manifest(Spec):
     budget: str
     version: str
     description: str = ""
+    study: str = ""
+    kinds: dict[str, str] = Field(description="task -> kind")
     metrics: dict[str, list[str]] = Field(description="task -> metrics, the primary one first")
     methods: dict[str, MethodInfo]
     rows: list[Row]
@@ -61,6 +66,8 @@ def update_manifest(store: Store, plan: Plan, command: str) -> Manifest:
             budget=plan.budget,
             version=plan.version,
             description=plan.suite.description,
+            study=plan.suite.study,
+            kinds={name: task.kind for name, task in tasks.items()},
             metrics={name: list(task.metrics) for name, task in tasks.items()},
             methods={**before, **methods},
             rows=list(rows.values()),
@@ -74,9 +81,10 @@ def update_manifest(store: Store, plan: Plan, command: str) -> Manifest:
 
 def _method_infos(plan: Plan) -> dict[str, MethodInfo]:
     infos = {TEACHER: MethodInfo()}
-    for name, method in plan.methods.items():
-        parts = method_view(method)
-        infos[name] = MethodInfo(cite="; ".join(METHODS.get(part.name).cite for part in method.parts()), parts=parts)
+    for name, kinds in plan.methods.items():
+        parts = {kind: method_view(method) for kind, method in kinds.items() if method}
+        names = dict.fromkeys(part["name"] for views in parts.values() for part in views)
+        infos[name] = MethodInfo(cite="; ".join(METHODS.get(part).cite for part in names), parts=parts)
     return infos
 
 

@@ -5,32 +5,42 @@ Pure: no torch, no data, no network. Datasets and models are located, not loaded
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from kdbench.attacks.assets import missing_assets
 from kdbench.budget import Budget, Updates
 from kdbench.errors import MethodError, PlanError
+from kdbench.evaluation_plan import EvaluationPlanner, task_view
 from kdbench.hashing import digest
 from kdbench.locations import Locations
 from kdbench.methods.base import Method, MethodCost, Trajectory
 from kdbench.methods.registry import METHODS
 from kdbench.models.locate import locate_model
 from kdbench.models.spec import ModelSpec, PairSpec
-from kdbench.planning import build_methods, choose, method_view, plain, resolve_precision, upstream_keys, without_places
+from kdbench.planning import (
+    Methods,
+    build_methods,
+    checkpoints_by_kind,
+    choose,
+    method_view,
+    plain,
+    resolve_precision,
+    upstream_keys,
+    without_places,
+)
 from kdbench.record import RECORD_VERSION
-from kdbench.schema import Spec
+from kdbench.rows import TEACHER, Row, Skipped
 from kdbench.suite import Suite
 from kdbench.tasks.sources import Located, locate
 from kdbench.tasks.spec import DatasetSpec, TaskSpec
 
-TEACHER = "teacher"
 NOMINAL_UPDATES = 1000
-_TEACHER_FIELDS = {"teacher_epochs", "checkpoints_per_epoch", "teacher_learning_rate"}
+_TEACHER_FIELDS = {"teacher_epochs", "checkpoints", "teacher_learning_rate"}
 _STUDENT_FIELDS = {"epochs", "paper", "learning_rate"}
 _COMMON_FIELDS = {
-    "batch_size", "warmup", "weight_decay", "clip_norm", "max_train", "precision", "threads",
+    "batch_size", "optimizer", "momentum", "schedule", "warmup", "weight_decay", "clip_norm", "max_train", "precision",
+    "threads",
 }  # fmt: skip
 
 
@@ -50,37 +60,6 @@ class Cell:
         return str(self.spec["kind"])
 
 
-class Row(Spec):
-    """One place in the tables, and the cell that fills it; equal cells may fill several."""
-
-    key: str
-    pair: str
-    task: str
-    method: str
-    seed: int
-    evaluation: str = ""
-    dataset: str = ""
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """What makes two rows compete for one place."""
-        return (self.pair, self.task, self.method, str(self.seed), self.evaluation, self.dataset)
-
-
-class Skipped(Spec):
-    """Something the suite asks for that cannot be had here."""
-
-    task: str
-    evaluation: str
-    dataset: str
-    reason: str
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        """What it would have filled, for every method and seed."""
-        return (self.task, self.evaluation, self.dataset)
-
-
 @dataclass
 class Plan:
     """All cells of a run, upstream before downstream."""
@@ -90,7 +69,7 @@ class Plan:
     cells: dict[str, Cell] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    methods: dict[str, Method] = field(default_factory=dict)
+    methods: Methods = field(default_factory=dict)
     costs: dict[str, MethodCost] = field(default_factory=dict)
     paths: dict[str, str] = field(default_factory=dict)
 
@@ -146,18 +125,26 @@ class _Planner:
         self.locations = locations
         self.strict = strict
         budget = selection.budget or suite.budget
-        self.pairs = choose("pair", suite.pairs, selection.pairs)
-        self.tasks = choose("task", suite.tasks, selection.tasks)
-        self.budget: Budget = resolve_precision(choose("budget", suite.budgets, (budget,))[0], selection.device)
-        self.seeds = tuple(dict.fromkeys(selection.seeds or self.budget.seeds or suite.seeds))
-        self.methods = build_methods(suite, selection.methods, selection.settings)
+        whole = resolve_precision(choose("budget", suite.budgets, (budget,))[0], selection.device)
+        self.pairs: list[PairSpec] = choose("pair", suite.pairs, selection.pairs or whole.pairs)
+        self.tasks: list[TaskSpec] = choose("task", suite.tasks, selection.tasks or whole.tasks)
+        self.budgets = {kind: whole.of_modality(kind) for kind in ("text", "image")}
+        self.seeds = tuple(dict.fromkeys(selection.seeds or whole.seeds or suite.seeds))
+        counts = checkpoints_by_kind(suite, whole)
+        self.methods = build_methods(suite, selection.methods, selection.settings, counts)
         self.out = Plan(suite, budget, methods=self.methods)
         self.missing: list[str] = []
 
     def plan(self) -> Plan:
-        for task in self.tasks:
-            for pair in self.pairs:
-                self._plan_pair(task, pair)
+        combinations = [(task, pair) for task in self.tasks for pair in self.pairs if pair.kind == task.modality]
+        if not combinations:
+            raise PlanError(
+                f"no pair goes with a task: {', '.join(f'{pair.name} is for {pair.kind}' for pair in self.pairs)}; "
+                + ", ".join(f"{task.name} is {task.modality}" for task in self.tasks)
+            )
+        for task, pair in combinations:
+            self.budget: Budget = self.budgets[task.modality]
+            self._plan_pair(task, pair)
         if self.missing:
             listed = "\n".join(f"  - {reason}" for reason in dict.fromkeys(self.missing))
             raise PlanError(
@@ -183,23 +170,32 @@ class _Planner:
             weight=self.budget.teacher_epochs,
         )
         row = Row(key=teacher, pair=pair.name, task=task.name, method=TEACHER, seed=self.suite.teacher_seed)
-        reference = self._evaluate(row, task, f"teacher {pair.teacher.name} on {task.name}", None)
-        for name, method in self.methods.items():
-            if task.kind not in method.supported_kinds():
-                reason = f"{name} is not defined for {task.kind}"
-                self.out.skipped.append(Skipped(task=task.name, evaluation="training", dataset=name, reason=reason))
+        reference = self._evaluate(row, task, f"teacher {pair.teacher.name} on {task.name}", {})
+        for name, kinds in self.methods.items():
+            if task.kind not in kinds:
+                continue  # a checkpoint that teachers of this kind of task do not leave
+            method = kinds[task.kind]
+            lacking = self._lacking(name, method, task, pair)
+            if method is None or lacking:
+                self.out.skipped.append(Skipped(task=task.name, evaluation="training", dataset=name, reason=lacking))
                 continue
             for seed in self.seeds:
                 key = self._student(task, pair, train, name, method, seed, teacher)
                 row = Row(key=key, pair=pair.name, task=task.name, method=name, seed=seed)
                 self._evaluate(row, task, f"{name} {pair.name} on {task.name} seed {seed}", reference)
 
+    def _lacking(self, name: str, method: Method | None, task: TaskSpec, pair: PairSpec) -> str:
+        """Why a method is left out here, or nothing. A suite of many pairs may well have some without assistants."""
+        if method is None:
+            return f"{name} is not defined for {task.kind}"
+        if method.needs_assistant and not pair.assistants and len(self.pairs) > 1:
+            return f"{name} needs an assistant, and pair {pair.name} names none"
+        return ""
+
     def _student(
         self, task: TaskSpec, pair: PairSpec, train: Located, name: str, method: Method, seed: int, teacher: str
     ) -> str:
-        trajectory = Trajectory.nominal(
-            self.budget.teacher_epochs * self.budget.checkpoints_per_epoch, len(pair.assistants)
-        )
+        trajectory = Trajectory.nominal(self.budget.trajectory_length, len(pair.assistants))
         updates = Updates(NOMINAL_UPDATES, max(1, round(NOMINAL_UPDATES / self.budget.epochs)), self.budget.paper)
         try:
             stages = method.stages(updates, trajectory)
@@ -235,7 +231,7 @@ class _Planner:
     def _assistants(self, task: TaskSpec, pair: PairSpec, train: Located, method: Method, teacher: str) -> list[str]:
         """Students in all but name, each taught by the one before it; trained once, with the teacher's seed."""
         name, settings = method.assistant_method()
-        link = METHODS.build(name, {name: settings})
+        link = METHODS.build(name, {name: settings}, task.kind)
         chain: list[str] = []
         for model in pair.assistants:
             view: dict[str, Any] = {"teacher": None if chain else teacher, "assistants": chain[-1:]}
@@ -257,76 +253,34 @@ class _Planner:
             chain.append(key)
         return chain[-1:]
 
-    def _evaluate(self, row: Row, task: TaskSpec, who: str, reference: str | None) -> str:
-        """All evaluations of one trained model; returns the key of the in-domain one."""
-        wanted = self.suite.evaluations
-        view = {"kind": task.kind, "labels": task.labels, "max_length": task.max_length}
-        threads = self.budget.threads
-        in_domain = ""
+    def _evaluate(self, row: Row, task: TaskSpec, who: str, reference: dict[str, str]) -> dict[str, str]:
+        """All evaluations of one trained model; returns their keys by ``evaluation/name``."""
 
         def add(evaluation: str, name: str, weight: float, upstream: dict[str, str], /, **spec: Any) -> str:
-            body = {"kind": "evaluation", "evaluation": evaluation, "threads": threads, "upstream": upstream, **spec}
+            body = {
+                "kind": "evaluation",
+                "evaluation": evaluation,
+                "threads": self.budget.threads,
+                "upstream": upstream,
+                **spec,
+            }
             key = self._add(body, f"{evaluation} {name} of {who}", weight)
             self.out.rows.append(row.model_copy(update={"key": key, "evaluation": evaluation, "dataset": name}))
             return key
 
         self.out.rows.append(row)
-        own = task.evaluation_dataset()
-        if wanted.in_domain:
-            located = self._locate(task, own.split)
-            data = self._dataset_view(own, located)
-            spec: dict[str, Any] = {
-                "task": view,
-                "metrics": task.metrics,
-                "dataset": data,
-                "limit": self.budget.max_evaluation,
-            }
-            in_domain = add("in_domain", task.name, 0.1, {"model": row.key}, **spec)
-        if wanted.ood:
-            for dataset in task.ood:
-                located = locate(dataset.source, dataset.split, self.locations)
-                if located.missing:
-                    self._skip(task, "ood", dataset.name, located.missing)
-                    continue
-                metrics = ["accuracy"] if task.labels else task.metrics
-                spec = {"task": view, "metrics": list(metrics), "limit": self.budget.max_evaluation}
-                spec["dataset"] = self._dataset_view(dataset, located)
-                add("ood", dataset.name, 0.1, {"model": row.key}, **spec)
-        if wanted.attack and task.labels:
-            self._attack(row, task, view, own, add)
-        if wanted.fidelity and reference:
-            add("fidelity", task.name, 0.01, {"model": in_domain, "teacher": reference}, task=view)
-        if wanted.calibration and task.labels:
-            add("calibration", task.name, 0.01, {"model": in_domain}, bins=wanted.calibration.bins)
-        if wanted.efficiency:
-            add("efficiency", task.name, 0.02, {"model": row.key}, **wanted.efficiency.model_dump())
-        return in_domain
-
-    def _attack(
-        self, row: Row, task: TaskSpec, view: dict[str, Any], own: DatasetSpec, add: Callable[..., str]
-    ) -> None:
-        settings = self.suite.evaluations.attack
-        assert settings is not None
-        located = self._locate(task, own.split)
-        for name, attack in self.suite.attacks.items():
-            lacking = missing_assets(attack, self.locations.assets())
-            if lacking:
-                self._skip(task, "attack", name, f"attack {name} needs {'; '.join(lacking)}")
-                continue
-            second = settings.perturb == "second" and task.columns.text_pair is not None
-            add(
-                "attack",
-                name,
-                1.0,
-                {"model": row.key},
-                task=view,
-                dataset=self._dataset_view(own, located),
-                attack=attack.model_dump(mode="json", exclude={"description", "cite"}),
-                examples=self.budget.attack_examples or settings.examples,
-                query_budget=settings.query_budget,
-                seed=settings.seed,
-                perturb="text_pair" if second else "text",
-            )
+        return EvaluationPlanner(
+            suite=self.suite,
+            budget=self.budget,
+            locations=self.locations,
+            task=task,
+            model=row.key,
+            own=self._locate(task, task.splits.evaluation),
+            reference=reference,
+            add=add,
+            skip=partial(self._skip, task),
+            dataset_view=self._dataset_view,
+        ).plan()
 
     def _skip(self, task: TaskSpec, evaluation: str, dataset: str, reason: str) -> None:
         self.out.skipped.append(Skipped(task=task.name, evaluation=evaluation, dataset=dataset, reason=reason))
@@ -362,10 +316,8 @@ class _Planner:
     def _training_view(self, task: TaskSpec, train: Located) -> dict[str, Any]:
         """Of a task, what can change a training."""
         return {
+            **task_view(task),
             "name": task.name,
-            "kind": task.kind,
-            "labels": task.labels,
-            "max_length": task.max_length,
             "selection": task.selection.model_dump(),
             "data": self._dataset_view(task.evaluation_dataset(), train),
         }

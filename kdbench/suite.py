@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from kdbench.attacks.spec import ATTACKS, AttackSpec
 from kdbench.budget import Budget
+from kdbench.corruptions import CORRUPTIONS
 from kdbench.errors import SuiteError, UnknownNameError
 from kdbench.models.spec import PAIRS, PairSpec
 from kdbench.schema import Spec, load_yaml
@@ -23,6 +24,28 @@ class AttackSettings(Spec):
     query_budget: int = Field(500, ge=1, description="model queries an example may cost")
     seed: int = Field(0, description="of the sample and of the attacks")
     perturb: str = Field("second", pattern="^(first|second)$", description="which text of a pair is perturbed")
+
+
+class CorruptionSettings(Spec):
+    """Which common corruptions of images are looked at (Hendrycks & Dietterich, ICLR 2019)."""
+
+    corruptions: tuple[str, ...] = Field(CORRUPTIONS, min_length=1)
+    severities: tuple[int, ...] = Field((1, 2, 3, 4, 5), min_length=1)
+
+    @field_validator("corruptions")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in CORRUPTIONS:
+                raise ValueError(str(UnknownNameError("corruption", name, CORRUPTIONS)))
+        return names
+
+    @field_validator("severities")
+    @classmethod
+    def _in_range(cls, severities: tuple[int, ...]) -> tuple[int, ...]:
+        if not all(1 <= severity <= 5 for severity in severities):
+            raise ValueError("severities go from 1 to 5")
+        return severities
 
 
 class CalibrationSettings(Spec):
@@ -44,6 +67,9 @@ class Evaluations(Spec):
     in_domain: bool = True
     ood: bool = True
     attack: AttackSettings | None = None
+    transfer: bool = Field(False, description="replay on every student what the attacks found on the teacher")
+    corruption: CorruptionSettings | None = Field(None, description="of images")
+    trajectory: bool = Field(False, description="score every checkpoint of the teacher on the reported split")
     fidelity: bool = True
     calibration: CalibrationSettings | None = CalibrationSettings()
     efficiency: EfficiencySettings | None = EfficiencySettings()
@@ -52,6 +78,8 @@ class Evaluations(Spec):
     def _upstream(self) -> Evaluations:
         if not self.in_domain and (self.fidelity or self.calibration):
             raise ValueError("fidelity and calibration are computed from in_domain: switch that on")
+        if self.transfer and self.attack is None:
+            raise ValueError("transfer replays attacks: name them under attack")
         return self
 
 
@@ -61,6 +89,9 @@ class MethodEntry(Spec):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
     method: str
     config: dict[str, Any] = Field(default_factory=dict)
+    every_checkpoint: bool = Field(
+        False, description="one method, NAME-0, NAME-1, …, for each checkpoint of the teacher, as setting 'checkpoint'"
+    )
 
     @field_validator("name")
     @classmethod
@@ -76,6 +107,7 @@ class SuiteFile(Spec):
     name: Name
     version: int = Field(1, ge=1)
     description: str = ""
+    study: Literal["", "checkpoint-search", "capacity-gap"] = Field("", description="the study that reports draw")
     tasks: tuple[str | TaskSpec, ...] = Field(min_length=1)
     pairs: tuple[str | PairSpec, ...] = Field(min_length=1)
     methods: tuple[str | MethodEntry, ...] = Field(min_length=1, description="the default of --methods")
@@ -106,6 +138,7 @@ class Suite(Spec):
     name: str
     version: int
     description: str
+    study: str
     tasks: dict[str, TaskSpec]
     pairs: dict[str, PairSpec]
     methods: dict[str, MethodEntry]
@@ -156,6 +189,11 @@ def _resolve(file: SuiteFile, path: Path) -> Suite:
     except UnknownNameError as error:
         raise SuiteError(f"{path}: {error}") from error
     entries = [MethodEntry(name=m, method=m) if isinstance(m, str) else m for m in file.methods]
+    for title, budget in file.budgets.items():
+        for kind, wanted, known in (("task", budget.tasks, tasks), ("pair", budget.pairs, pairs)):
+            for name in wanted:
+                if name not in [definition.name for definition in known]:
+                    raise SuiteError(f"{path}: budget {title} is meant for {kind} '{name}', which the suite has not")
     for kind, names in (
         ("task", [task.name for task in tasks]),
         ("pair", [pair.name for pair in pairs]),
@@ -166,7 +204,7 @@ def _resolve(file: SuiteFile, path: Path) -> Suite:
         if twice:
             raise SuiteError(f"{path}: {kind} {', '.join(sorted(twice))} is named twice")
     return Suite(
-        **{name: getattr(file, name) for name in ("name", "version", "description", "controls", "seeds")},
+        **{name: getattr(file, name) for name in ("name", "version", "description", "study", "controls", "seeds")},
         **{name: getattr(file, name) for name in ("teacher_seed", "budget", "budgets", "evaluations")},
         tasks={task.name: task for task in tasks},
         pairs={pair.name: pair for pair in pairs},

@@ -5,25 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel
 
 from kdbench.cells.job import Job
 from kdbench.errors import DataError, ModelError
 from kdbench.hashing import file_digest
-from kdbench.models.build import load_classifier
+from kdbench.inputs.base import Reader
+from kdbench.inputs.images import ImageReader
+from kdbench.inputs.text import TextReader
+from kdbench.locations import Locations
+from kdbench.methods.base import modality
+from kdbench.models.build import load_classifier, load_tokenizer
 from kdbench.models.spec import ModelSource, ModelSpec
-from kdbench.tasks.dataset import Examples, carve_selection, to_examples
+from kdbench.tasks.dataset import ImageExamples, TextExamples, carve_selection, to_examples
 from kdbench.tasks.sources import Located, locate, read
-from kdbench.tasks.spec import Columns, DataSource
-from kdbench.training.encoding import encode
+from kdbench.tasks.spec import Columns, DataSource, ImageFormat
 from kdbench.training.trainer import TrainingData
 
 
-def load_examples(job: Job, view: dict[str, Any], labels: list[str]) -> Examples:
+def load_examples(job: Job, view: dict[str, Any], task: dict[str, Any]) -> TextExamples | ImageExamples:
     """The rows that a dataset view of a spec describes.
 
     Args:
-        labels: the task's classes, used when the set has none of its own.
+        task: whose classes are used when the set has none of its own.
 
     Raises:
         DataError: the data is not what it was when the cell was planned, or cannot be had.
@@ -31,31 +35,52 @@ def load_examples(job: Job, view: dict[str, Any], labels: list[str]) -> Examples
     located = _located(job, view)
     where = located.source.describe(view["split"]) if view["source"] else str(located.path)
     columns = Columns.model_validate(view["columns"])
-    return to_examples(read(located, job.locations), columns, view["labels"] or labels, dict(view["label_map"]), where)
+    labels = view["labels"] or task["labels"]
+    return to_examples(read(located, job.locations), columns, labels, dict(view["label_map"]), where)
 
 
-def load_training(job: Job, tokenizer: PreTrainedTokenizerBase) -> TrainingData:
-    """Training and selection split of the job's task, tokenised. The reported split is out of reach."""
+def load_training(job: Job, reader: Reader) -> TrainingData:
+    """Training and selection split of the job's task, encoded. The reported split is out of reach."""
     task = job.spec["task"]
-    examples = load_examples(job, task["data"], task["labels"])
+    examples = load_examples(job, task["data"], task)
     selection = task["selection"]
     train, held = carve_selection(examples, selection["fraction"], selection["max_examples"])
     train = train.sample(job.spec["budget"]["max_train"], "train-limit")
-    length = task["max_length"]
     return TrainingData(
-        train=encode(train, tokenizer, length),
-        selection=encode(held, tokenizer, length),
+        train=reader.encode(train),
+        selection=reader.encode(held),
         metric=selection["metric"],
         regression=task["kind"] == "text-regression",
     )
 
 
-def load_trained(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model a finished teacher or student cell is judged by, in fp32, on the CPU, with its tokenizer."""
+def load_trained(folder: Path, task: dict[str, Any]) -> tuple[PreTrainedModel, Reader]:
+    """The model a finished teacher or student cell is judged by, in fp32, on the CPU, and how it reads."""
     if not (folder / "model" / "config.json").is_file():
         raise ModelError(f"{folder}: holds no trained model")
+    return load_classifier(folder / "model"), saved_reader(folder, task)
+
+
+def saved_reader(folder: Path, task: dict[str, Any]) -> Reader:
+    """How the model of a finished cell reads examples."""
+    form = image_format(task)
+    if form is not None:
+        return ImageReader(form)
     tokenizer = AutoTokenizer.from_pretrained(folder / "model", use_fast=True, trust_remote_code=False)
-    return load_classifier(folder / "model"), tokenizer
+    return TextReader(tokenizer, task["max_length"])
+
+
+def new_reader(spec: ModelSpec, task: dict[str, Any], locations: Locations) -> Reader:
+    """How a model that is about to be trained reads examples."""
+    form = image_format(task)
+    if form is not None:
+        return ImageReader(form)
+    return TextReader(load_tokenizer(spec, locations), task["max_length"])
+
+
+def image_format(task: dict[str, Any]) -> ImageFormat | None:
+    """What image models of the task read; nothing for texts."""
+    return ImageFormat.model_validate(task["image"]) if modality(task["kind"]) == "image" else None
 
 
 def model_spec(view: dict[str, Any], name: str) -> ModelSpec:

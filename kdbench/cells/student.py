@@ -8,17 +8,19 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from kdbench.budget import Budget, Updates
 from kdbench.cells.common import make_accelerator, report_progress, start_trackers, write_log
-from kdbench.cells.data import load_training, model_spec
+from kdbench.cells.data import image_format, load_training, model_spec, new_reader, saved_reader
 from kdbench.cells.job import CellResult, Job
 from kdbench.errors import MethodError
-from kdbench.hashing import digest
+from kdbench.hashing import derive_seed, digest
+from kdbench.inputs.base import Reader
+from kdbench.inputs.text import TextReader
 from kdbench.methods.base import Checkpoint, Method, TeacherRef, Trajectory
 from kdbench.methods.registry import METHODS
-from kdbench.models.build import build_classifier, build_generator, check_vocabulary, load_tokenizer
+from kdbench.models.build import build_classifier, build_generator, check_readers
 from kdbench.training.generator import warm_up
 from kdbench.training.teachers import TeacherBank
 from kdbench.training.trainer import Trainer, TrainingData
@@ -29,30 +31,31 @@ def run(job: Job) -> CellResult:
     spec, task = job.spec, job.spec["task"]
     budget = Budget.model_validate(spec["budget"])
     student_spec = model_spec(spec["model"], "student")
-    tokenizer = load_tokenizer(student_spec, job.locations)
-    data = load_training(job, tokenizer)
+    reader = new_reader(student_spec, task, job.locations)
+    form = image_format(task)
+    data = load_training(job, reader)
     outputs = len(task["labels"]) or 1
     method = _method(job)
-    method.check_kind(task["kind"])
     trajectory, folders = _teachers(job)
-    check_vocabulary({"student": tokenizer, **_tokenizers(job, folders)})
+    check_readers({"student": reader, **_readers(job)})
     updates = Updates.of(budget, len(data.train))
     stages = method.stages(updates, trajectory)
     cost = method.cost(updates, trajectory)
-    model = build_classifier(student_spec, outputs, data.regression, job.locations, seed=spec["seed"])
+    model = build_classifier(student_spec, outputs, data.regression, job.locations, seed=spec["seed"], image=form)
     accelerator = make_accelerator(job, budget)
     start_trackers(accelerator, job)
 
     def random_teacher() -> PreTrainedModel:
         view = model_spec(spec["random_teacher"], "random-teacher")
-        return build_classifier(view, outputs, data.regression, job.locations, seed=spec["seed"], random=True)
+        seed = derive_seed("random-teacher", spec["seed"])
+        return build_classifier(view, outputs, data.regression, job.locations, seed=seed, random=True, image=form)
 
     device = accelerator.device
     teachers = TeacherBank(job.store.cache, data.train, device, folders, random_teacher, budget.precision)
     trainer = Trainer(
         accelerator,
         model,
-        tokenizer,
+        reader,
         data,
         stages,
         budget,
@@ -60,13 +63,13 @@ def run(job: Job) -> CellResult:
         seed=spec["seed"],
         folder=job.work / "checkpoint",
         teachers=teachers,
-        generator=lambda steps: _generator(job, data, tokenizer, steps, budget, device).to(device),
+        generator=lambda steps: _generator(job, data, reader, steps, budget, device).to(device),
         on_progress=report_progress(job),
     )
     result = trainer.run()
     accelerator.end_training()
     result.model.save_pretrained(job.out / "model", safe_serialization=True)
-    tokenizer.save_pretrained(job.out / "model")
+    reader.save(job.out / "model")
     write_log(job, result.log)
     return CellResult(
         metrics={f"selection_{data.metric}": result.score},
@@ -79,8 +82,8 @@ def run(job: Job) -> CellResult:
         cost={
             "student_updates": cost.student_updates,
             "examples": cost.student_updates * budget.batch_size,
-            "live_teacher_updates": cost.live_teacher_updates,
-            "cached_teacher_examples": cost.cached_checkpoints * len(data.train),
+            "live_teacher_updates": result.live_teacher_updates,
+            "cached_teacher_examples": result.cached_teacher_examples,
             "generator_updates": cost.generator_updates,
             "assistants": cost.assistants,
         },
@@ -97,7 +100,7 @@ def _method(job: Job) -> Method:
         if found != view["source"]:
             raise MethodError(f"method {view['name']}: planned with {view['source']}, but {found} is installed here")
     settings = {view["name"]: view["config"] for view in views}
-    return METHODS.build("+".join(view["name"] for view in views), settings)
+    return METHODS.build("+".join(view["name"] for view in views), settings, job.spec["task"]["kind"])
 
 
 def _teachers(job: Job) -> tuple[Trajectory, dict[TeacherRef, tuple[str, Path]]]:
@@ -118,16 +121,16 @@ def _teachers(job: Job) -> tuple[Trajectory, dict[TeacherRef, tuple[str, Path]]]
     return Trajectory(tuple(checkpoints), len(upstream["assistants"])), folders
 
 
-def _tokenizers(job: Job, folders: dict[TeacherRef, tuple[str, Path]]) -> dict[str, PreTrainedTokenizerBase]:
-    """Tokenizers of everything that reads the student's token ids, by role."""
-    found: dict[str, PreTrainedTokenizerBase] = {}
+def _readers(job: Job) -> dict[str, Reader]:
+    """How everything that is fed the student's inputs reads them, by role."""
+    task = job.spec["task"]
+    found: dict[str, Reader] = {}
     for role, key in (("teacher", job.spec["upstream"]["teacher"]), *_named_assistants(job)):
         if key:
-            folder = job.store.cell(key) / "model"
-            found[role] = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
+            found[role] = saved_reader(job.store.cell(key), task)
     for role in ("generator", "random_teacher"):
         if job.spec[role]:
-            found[role] = load_tokenizer(model_spec(job.spec[role], role), job.locations)
+            found[role] = new_reader(model_spec(job.spec[role], role), task, job.locations)
     return found
 
 
@@ -138,12 +141,13 @@ def _named_assistants(job: Job) -> list[tuple[str, str]]:
 def _generator(
     job: Job,
     data: TrainingData,
-    tokenizer: PreTrainedTokenizerBase,
+    reader: Reader,
     steps: int,
     budget: Budget,
     device: torch.device,
 ) -> PreTrainedModel:
     """The pair's generator, warmed up where it has no masked-LM head; the warm-up is shared by all cells."""
+    assert isinstance(reader, TextReader)
     view = job.spec["generator"]
     model, trained_head = build_generator(model_spec(view, "generator"), job.locations, seed=0)
     if trained_head or not steps:
@@ -154,7 +158,7 @@ def _generator(
         history = warm_up(
             model.to(device),
             data.train,
-            tokenizer,
+            reader.tokenizer,
             steps=steps,
             seed=0,
             batch_size=budget.batch_size,

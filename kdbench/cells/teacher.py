@@ -11,13 +11,13 @@ from transformers import PreTrainedModel
 
 from kdbench.budget import Budget, Updates
 from kdbench.cells.common import make_accelerator, report_progress, start_trackers, write_log
-from kdbench.cells.data import load_training, model_spec
+from kdbench.cells.data import image_format, load_training, model_spec, new_reader
 from kdbench.cells.job import CellResult, Job
 from kdbench.errors import ModelError
 from kdbench.methods.base import Stage
 from kdbench.methods.objectives import CrossEntropy
 from kdbench.methods.schedules import constant
-from kdbench.models.build import build_classifier, load_tokenizer
+from kdbench.models.build import build_classifier
 from kdbench.training.trainer import Trainer
 
 
@@ -34,9 +34,16 @@ def run(job: Job) -> CellResult:
     spec, task = job.spec, job.spec["task"]
     budget = Budget.model_validate(spec["budget"])
     model_view = model_spec(spec["model"], "teacher")
-    tokenizer = load_tokenizer(model_view, job.locations)
-    data = load_training(job, tokenizer)
-    model = build_classifier(model_view, len(task["labels"]) or 1, data.regression, job.locations, seed=spec["seed"])
+    reader = new_reader(model_view, task, job.locations)
+    data = load_training(job, reader)
+    model = build_classifier(
+        model_view,
+        len(task["labels"]) or 1,
+        data.regression,
+        job.locations,
+        seed=spec["seed"],
+        image=image_format(task),
+    )
     updates = Updates.of(budget.model_copy(update={"epochs": budget.teacher_epochs}), len(data.train))
     trajectory = job.work / "trajectory"
     accelerator = make_accelerator(job, budget)
@@ -50,14 +57,14 @@ def run(job: Job) -> CellResult:
     trainer = Trainer(
         accelerator,
         model,
-        tokenizer,
+        reader,
         data,
         [Stage("teacher", constant(updates.total), CrossEntropy())],
         budget,
         learning_rate=budget.teacher_learning_rate,
         seed=spec["seed"],
         folder=job.work / "checkpoint",
-        selections_per_epoch=budget.checkpoints_per_epoch,
+        selections=budget.trajectory_length,
         on_selection=keep,
         on_progress=report_progress(job),
     )
@@ -76,7 +83,7 @@ def run(job: Job) -> CellResult:
     best = max(checkpoints, key=lambda entry: (entry["score"], -entry["index"]))
     shutil.copytree(trajectory, job.out / "checkpoints", copy_function=_link)
     shutil.copytree(trajectory / f"{best['index']:03d}", job.out / "model", copy_function=_link)
-    tokenizer.save_pretrained(job.out / "model")
+    reader.save(job.out / "model")
     (job.out / "trajectory.json").write_text(json.dumps(checkpoints, indent=1), encoding="utf-8")
     write_log(job, result.log)
     return CellResult(

@@ -12,7 +12,7 @@ from kdbench.checks.objectives import check_objective
 from kdbench.checks.training import TinyTask, tiny_task, train
 from kdbench.errors import KDBenchError
 from kdbench.methods.base import Method, Stage
-from kdbench.methods.registry import METHODS
+from kdbench.methods.registry import METHODS, supported_kinds
 
 UPDATES = 12
 CHECKPOINTS = 3
@@ -45,8 +45,7 @@ def check_method(name_or_file: str) -> list[CheckResult]:
 
 
 def _check(name: str) -> Iterator[CheckResult]:
-    method = METHODS.build(name)
-    for kind in method.supported_kinds():
+    for kind in supported_kinds(name):
         with tempfile.TemporaryDirectory() as scratch:
             task = tiny_task(kind, Path(scratch), CHECKPOINTS)
             for title, function in _CHECKS.items():
@@ -69,7 +68,7 @@ def _stages(method: Method, task: TinyTask) -> list[Stage]:
 
 def _check_stages(name: str, task: TinyTask) -> None:
     """The budget is spent exactly, and only teachers that exist are asked for."""
-    stages = _stages(METHODS.build(name), task)
+    stages = _stages(METHODS.build(name, kind=task.kind), task)
     spent = sum(stage.steps for stage in stages)
     if spent != UPDATES:
         raise ContractError(f"stages take {spent} updates of a budget of {UPDATES}: use budget.split()")
@@ -83,8 +82,8 @@ def _check_stages(name: str, task: TinyTask) -> None:
 
 def _check_objectives(name: str, task: TinyTask) -> None:
     """Terms are finite scalars in any dtype, on any device, whatever the order of the batch."""
-    for stage in _stages(METHODS.build(name), task):
-        problem = check_objective(stage.objective, task.outputs)
+    for stage in _stages(METHODS.build(name, kind=task.kind), task):
+        problem = check_objective(stage.objective, task.kind, task.outputs)
         if problem:
             raise ContractError(f"stage {stage.name}: {problem}")
 
@@ -92,7 +91,7 @@ def _check_objectives(name: str, task: TinyTask) -> None:
 def _check_training(name: str, task: TinyTask) -> None:
     """The loss stays finite, every weight of the student moves, no teacher does."""
     before = task.teacher_digests()
-    run = train(METHODS.build(name), task, seed=1, updates=UPDATES)
+    run = train(METHODS.build(name, kind=task.kind), task, seed=1, updates=UPDATES)
     if run.unmoved:
         raise ContractError(f"no gradient reaches {len(run.unmoved)} parameters of the student, e.g. {run.unmoved[0]}")
     if task.teacher_digests() != before:
@@ -103,12 +102,12 @@ def _check_training(name: str, task: TinyTask) -> None:
 
 def _check_determinism(name: str, task: TinyTask) -> None:
     """The same seed gives the same student, also when other trainings ran in between."""
-    method = METHODS.build(name)
+    method = METHODS.build(name, kind=task.kind)
     first = train(method, task, seed=1, updates=UPDATES).weights
     other = train(method, task, seed=2, updates=UPDATES).weights
     if first == other:
         raise ContractError("another seed gives the same student: randomness is not drawn from the seed")
-    if train(METHODS.build(name), task, seed=1, updates=UPDATES).weights != first:
+    if train(METHODS.build(name, kind=task.kind), task, seed=1, updates=UPDATES).weights != first:
         raise ContractError("the same seed gives another student")
     if train(method, task, seed=1, updates=UPDATES).weights != first:
         raise ContractError("a used method object gives another student than a fresh one: it keeps state between runs")

@@ -2,43 +2,80 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass, replace
+from typing import Any
 
-from kdbench.methods.base import Context, Objective, Outputs
+import torch
+from torch import Tensor, nn
+
+from kdbench.methods.base import Context, Objective, ObjectiveSetup, Outputs, TrainableObjective, modality
 
 BATCH = 6
 
 
-def check_objective(objective: Objective, outputs: int) -> str | None:
+@dataclass(frozen=True)
+class _Case:
+    """A batch of made-up outputs of two models."""
+
+    kind: str
+    student: Tensor
+    teacher: Tensor
+    labels: Tensor
+    rows: Tensor
+
+    def to(self, target: Any) -> _Case:
+        """In another dtype (class labels stay integers), or on another device."""
+        integers = isinstance(target, torch.dtype) and not self.labels.is_floating_point()
+        labels = self.labels if integers else self.labels.to(target)
+        rows = self.rows if isinstance(target, torch.dtype) else self.rows.to(target)
+        return replace(
+            self, student=self.student.to(target), teacher=self.teacher.to(target), labels=labels, rows=rows
+        )
+
+    def permuted(self, order: Tensor) -> _Case:
+        """The same examples in another order."""
+        return _Case(self.kind, self.student[order], self.teacher[order], self.labels[order], self.rows[order])
+
+    @property
+    def context(self) -> Context:
+        """As the trainer would give it."""
+        mask = {"attention_mask": torch.ones(BATCH, 5, dtype=torch.int64, device=self.student.device)}
+        return Context(
+            regression=self.kind == "text-regression",
+            progress=0.25,
+            labels=self.labels,
+            rows=self.rows,
+            inputs=mask if modality(self.kind) == "text" else {},
+        )
+
+
+def check_objective(objective: Objective, kind: str, outputs: int) -> str | None:
     """What is wrong with an objective, or nothing.
 
     Args:
-        outputs: width of the logits; 1 means regression.
+        kind: of the task.
+        outputs: width of the logits.
     """
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn((2, BATCH, outputs), generator=generator)
-    labels = torch.randn(BATCH, generator=generator) if outputs == 1 else torch.arange(BATCH) % outputs
-    context = Context(regression=outputs == 1, scale=1.0, progress=0.25)
-    reference = _loss(objective, student, teacher, labels, context)
+    scores = torch.randn(BATCH, generator=generator)
+    labels = scores if kind == "text-regression" else torch.arange(BATCH) % outputs
+    case = _Case(kind, student, teacher, labels, torch.arange(BATCH))
+    reference = _loss(objective, case)
     if isinstance(reference, str):
         return reference
     for dtype in (torch.float64, torch.bfloat16):
-        cast = labels.to(dtype) if outputs == 1 else labels
-        value = _loss(objective, student.to(dtype), teacher.to(dtype), cast, context)
+        value = _loss(objective, case.to(dtype))
         if isinstance(value, str):
             return f"with {dtype}: {value}"
-    order = torch.randperm(BATCH, generator=generator)
-    permuted = _loss(objective, student[order], teacher[order], labels[order], context)
+    permuted = _loss(objective, case.permuted(torch.randperm(BATCH, generator=generator)))
     if isinstance(permuted, str) or not torch.allclose(permuted, reference, rtol=1e-4, atol=1e-6):
         return f"the loss depends on the order of the batch: {reference} and {permuted}"
-    return _check_device(objective, student, teacher, labels, context)
+    return _check_device(objective, case)
 
 
-def _loss(objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor, context: Context) -> Tensor | str:
-    terms = objective.hard(_outputs(student), labels, context)
-    if objective.uses_teacher:
-        terms = terms | objective.soft(_outputs(student), _outputs(teacher), context)
+def _loss(objective: Objective, case: _Case) -> Tensor | str:
+    terms = _terms(objective, case)
     if not terms:
         return "returns no terms"
     for name, value in terms.items():
@@ -49,23 +86,36 @@ def _loss(objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor
     return torch.stack([value.float() for value in terms.values()]).sum()
 
 
-def _outputs(logits: Tensor) -> Outputs:
-    """Outputs with hidden states and attentions of a small model, made from the logits alone."""
-    tokens, width, heads = 5, 16, 2
-    state = logits.mean(-1)[:, None, None].expand(-1, tokens, width)
-    attention = state[:, None, :, :tokens].expand(-1, heads, -1, -1).softmax(-1)
-    return Outputs(logits, (state,) * 4, (attention,) * 3)
+def _terms(objective: Objective, case: _Case) -> dict[str, Tensor]:
+    """Hard and soft terms; an objective with weights is started anew, so that each case sees the same."""
+    student, teacher = (_outputs(logits, case.kind) for logits in (case.student, case.teacher))
+    if isinstance(objective, TrainableObjective):
+        torch.manual_seed(0)
+        labels = torch.arange(BATCH) % case.student.shape[-1]
+        shapes = [_outputs(torch.zeros(2, case.student.shape[-1]), case.kind) for _ in range(2)]
+        module: Any = objective.start(ObjectiveSetup(shapes[0], shapes[1], labels, 0))
+        assert isinstance(module, nn.Module)
+        objective = module.to(case.student.device).to(case.student.dtype)
+    terms = objective.hard(student, case.labels, case.context)
+    return terms | objective.soft(student, teacher, case.context) if objective.uses_teacher else terms
 
 
-def _check_device(
-    objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor, context: Context
-) -> str | None:
+def _outputs(logits: Tensor, kind: str) -> Outputs:
+    """Outputs with everything that a small model of the kind can return, made from the logits alone."""
+    state = torch.stack([logits.mean(-1) * factor for factor in (1.0, -0.5, 0.25, 2.0)] * 4, dim=-1)
+    if modality(kind) == "image":
+        maps = state[:, :, None, None].expand(-1, -1, 4, 4)
+        return Outputs(logits, (maps, maps, maps[:, :, :2, :2], maps[:, :, :2, :2], state))
+    tokens, heads = 5, 2
+    states = state[:, None, :].expand(-1, tokens, -1)
+    attention = states[:, None, :, :tokens].expand(-1, heads, -1, -1).softmax(-1)
+    return Outputs(logits, (states,) * 4, (attention,) * 3, ((states, states, states),) * 3)
+
+
+def _check_device(objective: Objective, case: _Case) -> str | None:
     """Run on the meta device: a tensor that the objective makes on the CPU clashes there as it would on a GPU."""
-    student, teacher, labels = student.to("meta"), teacher.to("meta"), labels.to("meta")
     try:
-        objective.hard(_outputs(student), labels, context)
-        if objective.uses_teacher:
-            objective.soft(_outputs(student), _outputs(teacher), context)
+        _terms(objective, case.to("meta"))
     except (RuntimeError, NotImplementedError) as error:
         if "device" in str(error):
             return f"assumes a device: {str(error).splitlines()[0]}"

@@ -10,25 +10,30 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from kdbench.artifacts import ArtifactCache
 from kdbench.budget import Budget, Updates
 from kdbench.hashing import file_digest
 from kdbench.locations import Locations
-from kdbench.methods.base import Method, TeacherRef, Trajectory
+from kdbench.inputs.base import Reader
+from kdbench.inputs.images import ImageReader
+from kdbench.inputs.text import TextReader
+from kdbench.methods.base import Method, TeacherRef, Trajectory, modality
 from kdbench.models.build import build_classifier, build_generator
-from kdbench.models.spec import ModelSource, ModelSpec, TinyBert
+from kdbench.models.spec import ModelSource, ModelSpec, NetSpec, TinyBert
 from kdbench.models.tiny import tiny_tokenizer
-from kdbench.tasks.dataset import carve_selection, to_examples
-from kdbench.tasks.spec import Columns
-from kdbench.training.encoding import encode
+from kdbench.tasks.dataset import Examples, carve_selection, to_examples
+from kdbench.tasks.packaged.optdigits import SOURCE as OPTDIGITS
+from kdbench.tasks.spec import Columns, ImageFormat
 from kdbench.training.teachers import TeacherBank
 from kdbench.training.trainer import Trainer, TrainingData
 
 SENTENCES = Path(__file__).parent / "data" / "sentences.jsonl"
 _BUDGET = Budget(batch_size=8, learning_rate=1e-2)
 _NOWHERE = Locations(offline=True)
+_FORMAT = ImageFormat(size=8, channels=1, mean=(0.3,), std=(0.4,), crop=1)
+_DIGITS = ("0", "1", "2", "3")
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class TinyTask:
     """A tiny task with a teacher's trajectory and an assistant on disk."""
 
     data: TrainingData
-    tokenizer: PreTrainedTokenizerBase
+    reader: Reader
+    kind: str
     folders: dict[TeacherRef, tuple[str, Path]]
     trajectory: Trajectory
     outputs: int
@@ -63,33 +69,35 @@ class TinyRun:
 
 def tiny_task(kind: str, scratch: Path, checkpoints: int) -> TinyTask:
     """Build the tiny task of one kind, its teachers with random weights."""
-    table = pd.read_json(SENTENCES, lines=True)
     regression = kind == "text-regression"
-    columns = Columns(text="text", label="score" if regression else "label")
-    labels = [] if regression else ["negative", "positive"]
-    examples = to_examples(table, columns, labels, {}, SENTENCES.name)
+    reader: Reader
+    examples: Examples
+    if modality(kind) == "image":
+        labels, reader = list(_DIGITS), ImageReader(_FORMAT)
+        (_, _, table), *_rest = OPTDIGITS.parse(scratch)
+        table = table[table["label"] < len(labels)].head(160)
+        examples = to_examples(table, Columns(image="image"), labels, {}, "optdigits")
+    else:
+        labels, reader = [] if regression else ["negative", "positive"], TextReader(tiny_tokenizer(), 64)
+        columns = Columns(text="text", label="score" if regression else "label")
+        examples = to_examples(pd.read_json(SENTENCES, lines=True), columns, labels, {}, SENTENCES.name)
     train, selection = carve_selection(examples, 0.2, 100)
-    tokenizer = tiny_tokenizer()
-    data = TrainingData(
-        encode(train, tokenizer, 64),
-        encode(selection, tokenizer, 64),
-        "pearson" if regression else "accuracy",
-        regression,
-    )
+    metric = "pearson" if regression else "accuracy"
+    data = TrainingData(reader.encode(train), reader.encode(selection), metric, regression)
     outputs = len(labels) or 1
     refs = [TeacherRef("checkpoint", index) for index in range(checkpoints)] + [TeacherRef("assistant", 0)]
     folders = {}
     for number, ref in enumerate(refs):
         folder = scratch / f"teacher-{number}"
-        _tiny_model(3, outputs, regression, seed=100 + number).save_pretrained(folder)
+        _tiny_model(kind, 3, outputs, seed=100 + number).save_pretrained(folder)
         folders[ref] = (f"tiny-{number}", folder)
     trajectory = Trajectory(Trajectory.nominal(checkpoints).checkpoints, assistants=1)
-    return TinyTask(data, tokenizer, folders, trajectory, outputs, scratch)
+    return TinyTask(data, reader, kind, folders, trajectory, outputs, scratch)
 
 
 def train(method: Method, task: TinyTask, *, seed: int, updates: int) -> TinyRun:
     """One tiny training with the real trainer."""
-    model = _tiny_model(2, task.outputs, task.data.regression, seed)
+    model = _tiny_model(task.kind, 2, task.outputs, seed)
     initial = {name: value.clone() for name, value in model.state_dict().items()}
     with tempfile.TemporaryDirectory(dir=task.scratch) as folder:
         teachers = TeacherBank(
@@ -97,12 +105,12 @@ def train(method: Method, task: TinyTask, *, seed: int, updates: int) -> TinyRun
             task.data.train,
             torch.device("cpu"),
             task.folders,
-            lambda: _tiny_model(3, task.outputs, task.data.regression, seed=7),
+            lambda: _tiny_model(task.kind, 3, task.outputs, seed=7),
         )
         trainer = Trainer(
             Accelerator(cpu=True),
             model,
-            task.tokenizer,
+            task.reader,
             task.data,
             method.stages(Updates(updates, task.per_epoch), task.trajectory),
             _BUDGET,
@@ -122,9 +130,12 @@ def train(method: Method, task: TinyTask, *, seed: int, updates: int) -> TinyRun
     )
 
 
-def _tiny_model(layers: int, outputs: int, regression: bool, seed: int) -> PreTrainedModel:
-    spec = ModelSpec(name="tiny", source=ModelSource(tiny=TinyBert(layers=layers, hidden=16)))
-    return build_classifier(spec, outputs, regression, _NOWHERE, seed=seed)
+def _tiny_model(kind: str, layers: int, outputs: int, seed: int) -> PreTrainedModel:
+    source = ModelSource(tiny=TinyBert(layers=layers, hidden=16))
+    if modality(kind) == "image":
+        source = ModelSource(net=NetSpec(family="resnet", depth=8, base=4 * (layers - 1)))
+    spec = ModelSpec(name="tiny", source=source)
+    return build_classifier(spec, outputs, kind == "text-regression", _NOWHERE, seed=seed, image=_FORMAT)
 
 
 def _tiny_generator() -> PreTrainedModel:

@@ -2,69 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import importlib
 
-import numpy as np
-import pandas as pd
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-from kdbench.attacks.spec import AttackSpec
-from kdbench.attacks.text import TextExample, attack_texts, summarize
-from kdbench.cells.common import pick_device
-from kdbench.cells.data import load_examples, load_trained
 from kdbench.cells.job import CellResult, Job
-from kdbench.tasks.dataset import Examples
-from kdbench.training.encoding import encode
-from kdbench.training.predict import predict
-
-
-class Victim:
-    """A trained classifier as attacks see it: texts in, logits out, fp32, padded to the longest query."""
-
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-        self.model = model
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.num_labels = int(model.config.num_labels)
-
-    def logits(self, texts: Sequence[str], pairs: Sequence[str] | None) -> np.ndarray:
-        """Logits ``(len(texts), classes)``."""
-        rows = Examples(
-            [""] * len(texts), list(texts), None if pairs is None else list(pairs), np.zeros(len(texts), np.int64)
-        )
-        return predict(self.model, encode(rows, self.tokenizer, self.max_length), batch_size=32)
 
 
 def run(job: Job) -> CellResult:
-    """Accuracy under attack over all sampled examples, success rate, queries and perturbed words.
+    """Accuracy under attack over all sampled examples, success rate and cost; see the module of the kind.
 
     The sample depends on the data and the attack seed only: every model is attacked on the same rows.
     """
-    spec, task = job.spec, job.spec["task"]
-    model, tokenizer = load_trained(job.upstream("model"))
-    examples = load_examples(job, spec["dataset"], task["labels"])
-    examples = examples.sample(spec["examples"], f"attack-{spec['seed']}")
-    pairs: list[str | None] = [*examples.pairs] if examples.pairs else [None] * len(examples)
-    rows = zip(examples.ids, examples.texts, pairs, examples.labels, strict=True)
-    targets = [TextExample(identity, text, pair, int(label)) for identity, text, pair, label in rows]
-    attack = AttackSpec.model_validate(spec["attack"])
-    outcomes = attack_texts(
-        Victim(model.to(pick_device(job)), tokenizer, task["max_length"]),
-        targets,
-        attack,
-        perturb=spec["perturb"],
-        query_budget=spec["query_budget"],
-        seed=spec["seed"],
-        directories=job.locations.assets(),
-        progress=lambda done: job.report(
-            {"stage": f"attack {attack.name}", "step": done, "total": len(targets), "terms": {}}
-        ),
-    )
-    pd.DataFrame([asdict(outcome) for outcome in outcomes]).to_parquet(job.out / "examples.parquet")
-    summary = summarize(outcomes)
-    return CellResult(
-        metrics={name: float(value) for name, value in summary.items() if name != "examples"},
-        details={"examples": len(outcomes)},
-        cost={"queries": sum(outcome.queries for outcome in outcomes)},
-    )
+    module = importlib.import_module(f"kdbench.evaluations.{job.spec['attack']['kind']}_attack")
+    result: CellResult = module.run(job)
+    return result

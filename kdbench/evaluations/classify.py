@@ -11,7 +11,6 @@ from kdbench.cells.common import pick_device
 from kdbench.cells.data import load_examples, load_trained
 from kdbench.cells.job import CellResult, Job
 from kdbench.tasks.metrics import compute_metric
-from kdbench.training.encoding import encode
 from kdbench.training.predict import predict, to_predictions
 
 EXAMPLES_FILE = "examples.parquet"
@@ -23,14 +22,13 @@ def evaluate_dataset(job: Job) -> CellResult:
     ``prediction`` and ``label`` are in the set's own classes; logits are in the task's.
     """
     spec, task = job.spec, job.spec["task"]
-    model, tokenizer = load_trained(job.upstream("model"))
-    examples = load_examples(job, spec["dataset"], task["labels"]).sample(spec["limit"], "evaluation-limit")
-    data = encode(examples, tokenizer, task["max_length"])
-    logits = predict(model.to(pick_device(job)), data)
+    model, reader = load_trained(job.upstream("model"), task)
+    examples = load_examples(job, spec["dataset"], task).sample(spec["limit"], "evaluation-limit")
+    logits = predict(model.to(pick_device(job)), reader.encode(examples))
     regression = task["kind"] == "text-regression"
     predictions = to_predictions(logits, regression)
     if not regression:
-        predictions = _own_classes(spec["dataset"], task["labels"])[predictions]
+        predictions = own_classes(spec["dataset"], task["labels"])[predictions]
     table = pd.DataFrame({"id": examples.ids, "label": examples.labels, "prediction": predictions})
     for index in range(logits.shape[1]):
         table[f"logit_{index}"] = logits[:, index]
@@ -45,7 +43,7 @@ def evaluate_dataset(job: Job) -> CellResult:
     )
 
 
-def _own_classes(dataset: dict[str, Any], task_labels: list[str]) -> np.ndarray:
+def own_classes(dataset: dict[str, Any], task_labels: list[str]) -> np.ndarray:
     """Task class index -> index of the set's own class."""
     own = dataset["labels"] or task_labels
     return np.array([own.index(dataset["prediction_map"].get(name, name)) for name in task_labels])

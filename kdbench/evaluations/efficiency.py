@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import statistics
 import time
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import PreTrainedModel
 
 from kdbench.cells.common import pick_device
-from kdbench.cells.data import load_trained
+from kdbench.cells.data import image_format, load_trained
 from kdbench.cells.job import CellResult, Job
+from kdbench.inputs.base import Inputs
+from kdbench.methods.base import modality
 
 REPEATS = 10
 
@@ -23,18 +27,15 @@ def run(job: Job) -> CellResult:
     """
     spec = job.spec
     folder = job.upstream("model")
-    model, _ = load_trained(folder)
+    model, _ = load_trained(folder, spec["task"])
     model = model.to(pick_device(job)).eval()
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    shape = (spec["batch_size"], spec["tokens"])
-    ids = torch.arange(shape[0] * shape[1]).reshape(shape) % (vocabulary - 1) + 1
-    inputs = {"input_ids": ids.to(model.device), "attention_mask": torch.ones_like(ids).to(model.device)}
+    inputs = _inputs(model, spec)
     with torch.inference_mode():
         with FlopCounterMode(display=False) as counter:
             model(**inputs)
         seconds = [_time(model, inputs) for _ in range(REPEATS)]
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    embedding = model.get_input_embeddings().weight.numel()
+    embedding = model.get_input_embeddings().weight.numel() if modality(spec["task"]["kind"]) == "text" else 0
     return CellResult(
         metrics={
             "parameters": float(parameters),
@@ -42,16 +43,28 @@ def run(job: Job) -> CellResult:
             "weights_mb": sum(f.stat().st_size for f in (folder / "model").glob("*.safetensors")) / 2**20,
             "flops": float(counter.get_total_flops()),
         },
-        details={"batch_size": shape[0], "tokens": shape[1]},
+        details={"batch_size": spec["batch_size"], "shape": list(inputs[model.main_input_name].shape[1:])},
         measured={"latency_ms": round(1000 * statistics.median(seconds), 3), "repeats": REPEATS},
     )
 
 
-def _time(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> float:
-    if inputs["input_ids"].is_cuda:
+def _inputs(model: PreTrainedModel, spec: dict[str, Any]) -> Inputs:
+    """A batch of the suite's shape for texts, of the task's shape for images."""
+    form = image_format(spec["task"])
+    if form is not None:
+        return {"pixel_values": torch.rand(spec["batch_size"], form.channels, form.size, form.size).to(model.device)}
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    shape = (spec["batch_size"], spec["tokens"])
+    ids = torch.arange(shape[0] * shape[1]).reshape(shape) % (vocabulary - 1) + 1
+    return {"input_ids": ids.to(model.device), "attention_mask": torch.ones_like(ids).to(model.device)}
+
+
+def _time(model: PreTrainedModel, inputs: Inputs) -> float:
+    on_gpu = inputs[model.main_input_name].is_cuda
+    if on_gpu:
         torch.cuda.synchronize()
     start = time.perf_counter()
     model(**inputs)
-    if inputs["input_ids"].is_cuda:
+    if on_gpu:
         torch.cuda.synchronize()
     return time.perf_counter() - start

@@ -5,10 +5,13 @@ Nothing here imports torch: planning, listing and describing methods needs none.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from kdbench.budget import Updates
 from kdbench.errors import MethodError
@@ -18,6 +21,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kdbench.methods.augment.base import AugmenterContext, AugmenterRun
+
+Kind = Literal["text-classification", "text-regression", "image-classification"]
+KINDS: tuple[Kind, ...] = ("text-classification", "text-regression", "image-classification")
+"""Kinds of task; what stands before the dash is the modality."""
+
+Need = Literal["hidden_states", "attentions", "projections"]
+
+
+def modality(kind: str) -> Literal["text", "image"]:
+    """``text`` or ``image``: which pairs, attacks and input formats go with a kind of task."""
+    return "image" if kind.startswith("image-") else "text"
 
 
 @dataclass(frozen=True)
@@ -71,11 +85,22 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model returned: ``logits`` of shape ``(batch, classes)``, the rest only when asked for."""
+    """What a model returned; everything but the logits only when the objective asks for it.
+
+    Attributes:
+        logits: ``(batch, classes)``; ``(batch, 1)`` scores for regression.
+        hidden_states: text: embeddings and every layer's output, ``(batch, tokens, width)`` each. Images: the
+            stem's output and every stage's, ``(batch, channels, height, width)`` each, and last the pooled features
+            ``(batch, channels)``.
+        attentions: text only, ``(batch, heads, tokens, tokens)`` of every layer.
+        projections: text only, (queries, keys, values) of every layer, ``(batch, tokens, width)`` each, all heads
+            side by side.
+    """
 
     logits: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+    projections: tuple[tuple[Tensor, Tensor, Tensor], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,21 +111,30 @@ class Context:
         regression: whether logits are scores rather than classes.
         scale: Φ, the factor the teacher's logits were multiplied with.
         progress: share of the stage that is done, in [0, 1).
+        labels: ``(batch,)`` classes or scores, also for soft terms that look at the target class.
+        rows: ``(batch,)`` numbers of the examples in the training split.
+        inputs: what the student read: ``attention_mask`` tells padding apart.
+        seed: of this update, for objectives that draw something.
     """
 
     regression: bool = False
     scale: float = 1.0
     progress: float = 0.0
+    labels: Tensor | None = None
+    rows: Tensor | None = None
+    inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    seed: int = 0
 
 
 @runtime_checkable
 class Objective(Protocol):
     """How student outputs are compared with targets, as named terms whose sum is the loss.
 
-    ``hard`` compares with labels, ``soft`` with the teacher. With an augmenter the soft terms are
-    averaged over the original and the augmented inputs; hard terms see original inputs only.
-    An objective that wants more than logits says ``needs_hidden_states = True`` or
-    ``needs_attentions = True``; both models' outputs carry them then, and the teacher is run at every update.
+    ``hard`` compares with labels, ``soft`` with the teacher. With an augmenter the soft terms are a weighted mean
+    over the original and the augmented inputs; hard terms see original inputs only.
+    An objective that wants more than logits says ``needs_hidden_states = True``, ``needs_attentions = True`` or
+    ``needs_projections = True``; both models' outputs carry them then, and the teacher is run at every update.
+    One that has weights of its own is a :class:`TrainableObjective` as well.
     """
 
     @property
@@ -117,9 +151,48 @@ class Objective(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ObjectiveSetup:
+    """What a trainable objective is built from.
+
+    Attributes:
+        student, teacher: outputs on one small batch, for their shapes.
+        labels: ``(examples,)`` of the whole training split.
+        seed: of the initial weights.
+    """
+
+    student: Outputs
+    teacher: Outputs
+    labels: Tensor
+    seed: int
+
+
+@runtime_checkable
+class TrainableObjective(Protocol):
+    """An objective with weights or memory of its own: regressors, projections, banks of features.
+
+    The trainer calls ``start`` once a stage and uses what it returns, a ``torch.nn.Module`` with ``hard``, ``soft``
+    and ``uses_teacher``. Its parameters are trained with the student's, in the same optimizer; its parameters and
+    buffers are part of every checkpoint. It is thrown away after the stage.
+    """
+
+    def start(self, setup: ObjectiveSetup) -> Objective:
+        """The module for one stage; the global random state is seeded before the call."""
+        ...
+
+
 @runtime_checkable
 class Augmenter(Protocol):
-    """Which extra inputs the student also sees."""
+    """Which extra inputs the student also sees.
+
+    Attributes:
+        share: weight of the augmented inputs in the soft terms, in (0, 1]; the original ones have the rest.
+        teacher_reads: whether the teacher is run on the ``augmented`` inputs, or its answer to the ``original``
+            ones is the target for both.
+    """
+
+    share: float
+    teacher_reads: Literal["augmented", "original"]
 
     @property
     def needs_generator(self) -> bool:
@@ -128,7 +201,7 @@ class Augmenter(Protocol):
 
     @property
     def live_teacher(self) -> bool:
-        """Whether the teacher must be run on the augmented inputs."""
+        """Whether the teacher must be run to augment or on the augmented inputs."""
         ...
 
     def generator_updates(self, student_updates: int) -> int:
@@ -172,19 +245,24 @@ class Stage:
         """Updates in this stage."""
         return sum(leg.steps for leg in self.legs)
 
+    @cached_property
+    def each_leg(self) -> list[Leg]:
+        """The leg of every update."""
+        return [leg for leg in self.legs for _ in range(leg.steps)]
+
     @property
     def distills(self) -> bool:
         """Whether a teacher takes part."""
         return self.objective.uses_teacher
 
-    def needs(self, what: Literal["hidden_states", "attentions"]) -> bool:
-        """Whether the objective asks for more than logits, by ``needs_hidden_states`` or ``needs_attentions``."""
+    def needs(self, what: Need) -> bool:
+        """Whether the objective asks for more than logits, by ``needs_hidden_states`` and its like."""
         return bool(getattr(self.objective, f"needs_{what}", False))
 
     @property
     def live_teacher(self) -> bool:
         """Whether cached logits are not enough for original inputs."""
-        return self.needs("hidden_states") or self.needs("attentions")
+        return any(self.needs(what) for what in get_args(Need))
 
     @property
     def taught(self) -> int:
@@ -208,6 +286,16 @@ class MethodConfig(Spec):
     """Base of every method's settings; the defaults are the documentation."""
 
 
+def with_defaults(config: type[MethodConfig], **defaults: Any) -> type[MethodConfig]:
+    """The same settings with other defaults, as images have them in most papers."""
+    fields: dict[str, Any] = {}
+    for name, default in defaults.items():
+        known = copy.copy(config.model_fields[name])
+        known.default = default
+        fields[name] = (known.annotation, known)
+    return create_model(config.__name__, __base__=config, __module__=config.__module__, **fields)
+
+
 @dataclass(frozen=True)
 class MethodCost:
     """What a method spends, in units that do not depend on the machine."""
@@ -220,29 +308,44 @@ class MethodCost:
 
 
 class Method:
-    """A distillation algorithm. Subclass it, name it with :func:`register_method`, write ``stages``."""
+    """A distillation algorithm. Subclass it, name it with :func:`register_method`, write ``stages``.
+
+    A method object serves one kind of task. Where the settings for images differ, the class has an
+    ``ImageConfig`` beside ``Config``; :func:`with_defaults` makes one that differs in its defaults only.
+    """
 
     name: ClassVar[str] = ""
     cite: ClassVar[str] = ""
-    kinds: ClassVar[tuple[str, ...]] = ("text-classification", "text-regression")
+    kinds: ClassVar[tuple[str, ...]] = KINDS
 
     class Config(MethodConfig):
         """No settings."""
 
-    def __init__(self, config: Any = None) -> None:
+    ImageConfig: ClassVar[type[MethodConfig] | None] = None
+
+    def __init__(self, config: Any = None, kind: str = KINDS[0]) -> None:
         """Validate the settings.
 
         Args:
             config: a ``Config``, a mapping of its fields, or nothing for the defaults.
+            kind: of the task.
 
         Raises:
-            MethodError: one line per setting that is unknown or out of range.
+            MethodError: one line per setting that is unknown or out of range, or a kind that is not supported.
         """
+        self.kind = kind
+        self.check_kind(kind)
         values = config.model_dump() if isinstance(config, MethodConfig) else dict(config or {})
+        settings = self.config_class(kind)
         try:
-            self.config: Any = self.Config.model_validate(values)
+            self.config: Any = settings.model_validate(values)
         except ValidationError as error:
-            raise MethodError(explain(error, self.Config, f"method {self.name}")) from None
+            raise MethodError(explain(error, settings, f"method {self.name}")) from None
+
+    @classmethod
+    def config_class(cls, kind: str) -> type[MethodConfig]:
+        """The settings that the method has on a kind of task."""
+        return cls.ImageConfig if modality(kind) == "image" and cls.ImageConfig else cls.Config
 
     def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
         """The student's training, from first to last stage.
@@ -265,6 +368,11 @@ class Method:
         """Name and settings of the method that trains the pair's assistants, where they are used."""
         return "kd", {}
 
+    @property
+    def needs_assistant(self) -> bool:
+        """Whether the pair must name one."""
+        return False
+
     def check_kind(self, kind: str) -> None:
         """Refuse tasks the method is not defined for.
 
@@ -277,10 +385,6 @@ class Method:
     def parts(self) -> list[Method]:
         """The methods this one is composed of: itself, unless composed with '+'."""
         return [self]
-
-    def supported_kinds(self) -> list[str]:
-        """Kinds of task that every part is defined for."""
-        return sorted(set.intersection(*(set(part.kinds) for part in self.parts())))
 
     def cost(self, budget: Updates, trajectory: Trajectory) -> MethodCost:
         """Count what training under this method takes."""
@@ -307,6 +411,7 @@ class Composed(Method):
     def __post_init__(self) -> None:
         """Ask every addition for its part, so that impossible compositions fail at construction."""
         self.name = "+".join(method.name for method in self.parts())  # type: ignore[misc]
+        self.kind = self.base.kind
         self.config = self.base.config
         self._parts = tuple(method.part() for method in self.additions)
         for chosen in ("objective", "augmenter"):
@@ -321,6 +426,11 @@ class Composed(Method):
         """Every part must be defined for the task."""
         for method in self.parts():
             method.check_kind(kind)
+
+    @property
+    def needs_assistant(self) -> bool:
+        """As the base says."""
+        return self.base.needs_assistant
 
     def assistant_method(self) -> tuple[str, dict[str, Any]]:
         """As the base says."""

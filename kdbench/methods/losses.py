@@ -39,3 +39,40 @@ def soft_cross_entropy(student: Tensor, teacher: Tensor, temperature: float = 1.
 def hinged_squared_distance(student: Tensor, teacher: Tensor, margin: float) -> Tensor:
     """max(0, ‖zS - zT‖² - margin) for each example, mean over the batch (Continuation-KD)."""
     return torch.relu((student - teacher).square().sum(-1) - margin).mean()
+
+
+def decoupled_divergences(
+    student: Tensor, teacher: Tensor, labels: Tensor, temperature: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """The two parts of Hinton's divergence (Zhao et al. 2022, equation 7), neither multiplied with T².
+
+    Args:
+        student, teacher: ``(batch, classes)`` logits.
+        labels: ``(batch,)`` target classes.
+
+    Returns:
+        TCKD, the KL between (target, all others) as two classes, and NCKD, the KL among the others; means over the
+        batch. For each example KL = TCKD + (1 - pT of the target)·NCKD. NCKD of two classes is 0: only one is left.
+    """
+    classes = torch.arange(student.shape[-1] - 1, device=labels.device)
+    others = classes + (classes >= labels[:, None])  # every class but the target, in order
+    binary, rest = [], []
+    for logits in (student / temperature, teacher / temperature):
+        rest.append(logits.gather(1, others))
+        binary.append(torch.cat([logits.gather(1, labels[:, None]), rest[-1].logsumexp(1, keepdim=True)], 1))
+    return kl_divergence(binary[0], binary[1]), kl_divergence(rest[0], rest[1])
+
+
+def pearson_distance(left: Tensor, right: Tensor) -> Tensor:
+    """1 - Pearson's correlation of each row with its counterpart, mean over the rows (Huang et al. 2022).
+
+    A constant row has no correlation: it counts as uncorrelated.
+    """
+    centred = [values - values.mean(-1, keepdim=True) for values in (left, right)]
+    return 1 - F.cosine_similarity(centred[0], centred[1], dim=-1).mean()
+
+
+def standardized(logits: Tensor) -> Tensor:
+    """Logits with mean 0 and sample deviation 1 in every row (Sun et al. 2024); constant rows become 0."""
+    deviation = logits.std(-1, keepdim=True)
+    return (logits - logits.mean(-1, keepdim=True)) / (deviation + 1e-7)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from kdbench.errors import MethodError, UnknownNameError
 from kdbench.hashing import file_digest
-from kdbench.methods.base import Composed, Method
+from kdbench.methods.base import KINDS, Composed, Method
 
 ENTRY_POINTS = "kdbench.methods"
 MethodT = TypeVar("MethodT", bound=type[Method])
@@ -78,14 +78,16 @@ class MethodRegistry:
         self.get(name)
         return self._sources[name]
 
-    def build(self, expression: str, settings: Mapping[str, Mapping[str, Any]] | None = None) -> Method:
-        """A method from ``annealing`` or ``prokd+mate``, with settings by part name.
+    def build(
+        self, expression: str, settings: Mapping[str, Mapping[str, Any]] | None = None, kind: str = KINDS[0]
+    ) -> Method:
+        """A method from ``annealing`` or ``prokd+mate`` for a kind of task, with settings by part name.
 
         Raises:
             UnknownNameError, MethodError: as :meth:`get` and the method's own checks say.
         """
         names = [name.strip() for name in expression.split("+")]
-        built = [self.get(name)((settings or {}).get(name)) for name in names]
+        built = [self.get(name)((settings or {}).get(name), kind) for name in names]
         return built[0] if len(built) == 1 else Composed(built[0], tuple(built[1:]))
 
     def load_plugin(self, path: Path) -> list[str]:
@@ -167,6 +169,12 @@ class MethodRegistry:
 
 
 METHODS = MethodRegistry()
+
+
+def supported_kinds(expression: str) -> list[str]:
+    """Kinds of task that every part of ``annealing`` or ``prokd+mate`` is defined for, in the order of ``KINDS``."""
+    classes = [METHODS.get(name.strip()) for name in expression.split("+")]
+    return [kind for kind in KINDS if all(kind in cls.kinds for cls in classes)]
 
 
 def register_method(name: str, *, cite: str = "") -> Callable[[MethodT], MethodT]:

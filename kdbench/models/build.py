@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from transformers.utils import logging as transformers_logging
 
 from kdbench.errors import ModelError
 from kdbench.hashing import derive_seed, file_digest
+from kdbench.inputs.base import Reader
 from kdbench.locations import Locations
+from kdbench.models.convnet import ConvNet, ConvNetConfig
 from kdbench.models.locate import LocatedModel, locate_model
 from kdbench.models.spec import ModelSpec
 from kdbench.models.tiny import tiny_config, tiny_tokenizer
+from kdbench.tasks.spec import ImageFormat
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -53,12 +57,20 @@ def load_tokenizer(spec: ModelSpec, locations: Locations) -> PreTrainedTokenizer
 
 
 def build_classifier(
-    spec: ModelSpec, outputs: int, regression: bool, locations: Locations, *, seed: int, random: bool = False
+    spec: ModelSpec,
+    outputs: int,
+    regression: bool,
+    locations: Locations,
+    *,
+    seed: int,
+    random: bool = False,
+    image: ImageFormat | None = None,
 ) -> PreTrainedModel:
-    """A sequence classifier with the spec's initial weights and layers, and a fresh head.
+    """A classifier with the spec's initial weights and layers, and a fresh head.
 
     Args:
         outputs: width of the head; 1 for regression.
+        image: what an image network reads.
         seed: of the head, and of everything when there are no pretrained weights.
         random: ignore the pretrained weights, keep the architecture.
 
@@ -67,6 +79,10 @@ def build_classifier(
     """
     located = _require(spec, locations)
     torch.manual_seed(derive_seed("init", seed))
+    if spec.source.net is not None:
+        assert image is not None
+        form = image.model_dump(include={"channels", "size", "mean", "std"})
+        return ConvNet(ConvNetConfig(**spec.source.net.model_dump(), **form, num_labels=outputs))
     options = {"num_labels": outputs, "problem_type": "regression" if regression else "single_label_classification"}
     if spec.source.tiny is not None:
         config: PretrainedConfig = tiny_config(spec.source.tiny.layers, spec.source.tiny.hidden)
@@ -101,28 +117,26 @@ def build_generator(spec: ModelSpec, locations: Locations, *, seed: int) -> tupl
 
 def load_classifier(folder: Path) -> PreTrainedModel:
     """A finished classifier from a cell of the store, in fp32 and evaluation mode."""
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, use_safetensors=True, local_files_only=True, **_SAFE
-    )
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    factory = ConvNet if kind == ConvNetConfig.model_type else AutoModelForSequenceClassification
+    model = factory.from_pretrained(folder, use_safetensors=True, local_files_only=True, **_SAFE)
     return model.eval()
 
 
-def check_vocabulary(tokenizers: dict[str, PreTrainedTokenizerBase]) -> None:
-    """All models of a pair must read the same token ids.
+def check_readers(readers: dict[str, Reader]) -> None:
+    """All models of a pair must read the same inputs.
 
     Args:
-        tokenizers: by the role each plays.
+        readers: by the role each plays.
 
     Raises:
         ModelError: naming the first two that differ.
     """
-    (first, reference), *others = tokenizers.items()
-    for role, tokenizer in others:
-        if tokenizer.get_vocab() != reference.get_vocab():
-            raise ModelError(
-                f"{first} and {role} do not share one vocabulary ({len(reference)} and {len(tokenizer)} tokens): "
-                "a pair needs models of one tokenizer family"
-            )
+    (first, reference), *others = readers.items()
+    for role, reader in others:
+        difference = reference.differs(reader)
+        if difference:
+            raise ModelError(f"{first} and {role} {difference}")
 
 
 def _first_line(error: Exception) -> str:

@@ -31,6 +31,8 @@ def locate_model(source: ModelSource, locations: Locations) -> LocatedModel:
     """
     if source.tiny is not None:
         return LocatedModel(source, f"tiny:{source.tiny.layers}x{source.tiny.hidden}:v1")
+    if source.net is not None:
+        return LocatedModel(source, f"net:{digest(source.net.model_dump())[:16]}:v1")
     if source.package is not None:
         return _locate_packaged(source, locations)
     for folder in locations.models:

@@ -19,8 +19,28 @@ class TinyBert(Spec):
     hidden: int = Field(32, ge=8)
 
 
+class NetSpec(Spec):
+    """A convolutional network for small images, randomly initialised: see :mod:`kdbench.models.convnet`."""
+
+    family: Literal["resnet", "wrn", "vgg"]
+    depth: int = Field(ge=8, description="layers: 6n+2 for resnet, 6n+4 for wrn, 8, 11 or 13 for vgg")
+    width: int = Field(1, ge=1, description="factor of the stages' channels")
+    base: int = Field(16, ge=4, description="channels of the first stage at width 1")
+    shortcut: Literal["A", "B"] = Field("A", description="of a resnet where shapes change: A zeros, B 1x1 convolution")
+
+    @model_validator(mode="after")
+    def _depth_exists(self) -> NetSpec:
+        fits = {"resnet": self.depth % 6 == 2, "wrn": self.depth % 6 == 4, "vgg": self.depth in (8, 11, 13)}
+        if not fits[self.family]:
+            raise ValueError(f"there is no {self.family} of {self.depth} layers: depth is {_DEPTHS[self.family]}")
+        return self
+
+
+_DEPTHS = {"resnet": "6n+2", "wrn": "6n+4", "vgg": "8, 11 or 13"}
+
+
 class ModelSource(Spec):
-    """Where initial weights come from: exactly one of ``hub``, ``package`` or ``tiny``."""
+    """Where a model comes from: exactly one of ``hub``, ``package``, ``tiny`` or ``net``."""
 
     hub: Confined | None = Field(None, description="Hugging Face model id")
     revision: str = Field("main", description="pinned hub commit")
@@ -29,12 +49,13 @@ class ModelSource(Spec):
     distribution: str = Field("", description="what to install when the package is missing")
     sha256: str = Field("", description="checksum of the packaged model.safetensors")
     tiny: TinyBert | None = None
+    net: NetSpec | None = Field(None, description="an image network without pretrained weights")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> ModelSource:
-        given = [name for name in ("hub", "package", "tiny") if getattr(self, name) is not None]
+        given = [name for name in ("hub", "package", "tiny", "net") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"needs exactly one of hub, package, tiny; has {', '.join(given) or 'none'}")
+            raise ValueError(f"needs exactly one of hub, package, tiny, net; has {', '.join(given) or 'none'}")
         if self.package and not self.sha256:
             raise ValueError("a packaged model needs its sha256")
         return self
@@ -42,7 +63,12 @@ class ModelSource(Spec):
     @property
     def title(self) -> str:
         """How messages name these weights."""
-        return self.hub or self.package or "tiny"
+        return self.hub or self.package or (f"{self.net.family} of {self.net.depth} layers" if self.net else "tiny")
+
+    @property
+    def initialised(self) -> bool:
+        """Whether there are no files: weights are drawn from the seed."""
+        return self.tiny is not None or self.net is not None
 
 
 class ModelSpec(Spec):
@@ -66,13 +92,22 @@ class PairSpec(Spec):
     """A teacher and a student that share one input format."""
 
     name: Name
-    kind: Literal["text"] = "text"
+    kind: Literal["text", "image"] = "text"
     description: str = ""
     cite: str = ""
     teacher: ModelSpec
     student: ModelSpec
     assistants: tuple[ModelSpec, ...] = Field((), description="from the largest to the smallest, for TAKD")
     generator: ModelSpec | None = Field(None, description="masked-LM generator for MATE-KD, same vocabulary")
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> PairSpec:
+        for model in self.models():
+            if (model.source.net is not None) != (self.kind == "image"):
+                raise ValueError(f"{model.name} is no model for a pair of kind {self.kind}: 'net' is for images")
+            if model.source.net is not None and model.layers is not None:
+                raise ValueError(f"{model.name}: layers of a net cannot be chosen, give it another depth")
+        return self
 
     def models(self) -> tuple[ModelSpec, ...]:
         """Every model the pair names."""

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from kdbench.plan import TEACHER
 from kdbench.reports.table import Leaderboard, Status, Value
+from kdbench.rows import TEACHER
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,9 @@ def summary_columns(board: Leaderboard) -> list[Column]:
         Column("in-domain", "percent", over("in_domain", board.primary), 1),
         Column("out-of-domain", "percent", over("ood", lambda task: ood_metric(board, task)), 1),
         Column("under attack", "percent", over("attack", lambda _: "accuracy_under_attack"), 1),
+        Column("transfer", "percent", over("transfer", lambda _: "accuracy_under_transfer"), 1),
+        Column("corruptions", "percent", over("corruption", lambda _: "corruption_accuracy"), 1),
+        Column("mCE", "percent", over("corruption", lambda _: "mce"), -1),
         Column("agreement", "percent", over("fidelity", lambda _: "agreement"), 1),
         Column("ECE", "percent", over("calibration", lambda _: "ece"), -1),
         Column("params (M)", "millions", over("efficiency", lambda _: "parameters"), -1),
@@ -78,17 +81,29 @@ def summary_columns(board: Leaderboard) -> list[Column]:
 
 
 def task_columns(board: Leaderboard, task: str) -> list[Column]:
-    """Every metric of one task: in-domain, each out-of-domain set, each attack."""
+    """Every metric of one task, as far as anything measured it: in-domain, each set, each attack."""
     places: list[tuple[str, str, str, str]] = []
     for metric in board.manifest.metrics[task]:
         places += [("in_domain", name, metric, metric) for name in board.sets(task, "in_domain")]
     metric = ood_metric(board, task)
     places += [("ood", name, metric, f"ood {name}") for name in board.sets(task, "ood")]
+    for name in board.sets(task, "corruption"):
+        places.append(("corruption", name, "corruption_accuracy", f"corruptions {name}"))
+        places.append(("corruption", name, "mce", f"mCE {name}"))
+    clean = _clean_attacks(board, task)
     for name in board.sets(task, "attack"):
+        if name in clean:
+            title = f"{name} clean" if len(clean) > 1 else "clean (attacked sample)"
+            places.append(("attack", name, "clean_accuracy", title))
         places.append(("attack", name, "accuracy_under_attack", f"{name}"))
         places.append(("attack", name, "success_rate", f"{name} success"))
         places.append(("attack", name, "mean_queries", f"{name} queries"))
         places.append(("attack", name, "mean_perturbed_words", f"{name} words"))
+        places.append(("attack", name, "mean_norm", f"{name} norm"))
+    places += [
+        ("transfer", name, "accuracy_under_transfer", f"{name} transfer") for name in board.sets(task, "transfer")
+    ]
+    measured = {(p.evaluation, p.dataset, p.metric) for p in board.values if p.task == task}
 
     def reader(evaluation: str, name: str, metric: str) -> Callable[[str, str], Entry | None]:
         def entry(pair: str, method: str) -> Entry | None:
@@ -97,17 +112,30 @@ def task_columns(board: Leaderboard, task: str) -> list[Column]:
 
         return entry
 
-    worse = {"success_rate"}
-    neutral = {"mean_queries", "mean_perturbed_words"}
     return [
-        Column(
-            title,
-            "number" if metric == "mean_queries" else "percent",
-            reader(evaluation, name, metric),
-            0 if metric in neutral else -1 if metric in worse else 1,
-        )
+        Column(title, _FORMS.get(metric, "percent"), reader(evaluation, name, metric), _BETTER.get(metric, 1))
         for evaluation, name, metric, title in places
+        if (evaluation, name, metric) in measured
     ]
+
+
+_CLEAN = "clean_accuracy"
+_FORMS = {"mean_queries": "number", "mean_norm": "norm"}
+_BETTER = {"success_rate": -1, "mce": -1, "mean_queries": 0, "mean_perturbed_words": 0, "mean_norm": 0}
+
+
+def _clean_attacks(board: Leaderboard, task: str) -> list[str]:
+    """Attacks whose sample has a clean accuracy of its own; the first one alone where all share a sample."""
+    found: dict[str, list[float]] = {}
+    for name in board.sets(task, "attack"):
+        values = {p: v for p, v in board.values.items() if (p.task, p.dataset, p.metric) == (task, name, _CLEAN)}
+        found[name] = [v.mean for p, v in sorted(values.items(), key=lambda item: (item[0].pair, item[0].method))]
+    names = list(found)
+    return [name for name in names if name == names[0] or not _agree(found[name], found[names[0]])]
+
+
+def _agree(first: list[float], second: list[float]) -> bool:
+    return len(first) == len(second) and all(a == b or math.isnan(a + b) for a, b in zip(first, second, strict=True))
 
 
 def ood_metric(board: Leaderboard, task: str) -> str:
@@ -176,6 +204,7 @@ def write_entry(entry: Entry | None, form: str) -> str:
         "count": (1.0, 0),
         "minutes": (1.0, 1),
         "number": (1.0, 1),
+        "norm": (1.0, 3),
     }[form]
     text = f"{entry.number * scale:.{digits}f}"
     return text if math.isnan(entry.spread) else f"{text} ± {entry.spread * scale:.{digits}f}"

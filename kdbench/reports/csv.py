@@ -16,7 +16,7 @@ def summary_csv(board: Leaderboard) -> str:
     rows = []
     for pair in board.pairs:
         for method in board.methods(pair):
-            row: dict[str, object] = {"pair": _safe(pair), "method": _safe(method)}
+            row: dict[str, object] = {"pair": safe_name(pair), "method": safe_name(method)}
             for column in columns:
                 entry = column.entry(pair, method)
                 row[column.title] = _number(entry.number if entry else math.nan)
@@ -30,11 +30,11 @@ def tidy_csv(board: Leaderboard) -> str:
     """One row per method × pair × task × evaluation × set × metric, over seeds."""
     rows = [
         {
-            "method": _safe(place.method),
-            "pair": _safe(place.pair),
-            "task": _safe(place.task),
+            "method": safe_name(place.method),
+            "pair": safe_name(place.pair),
+            "task": safe_name(place.task),
             "evaluation": place.evaluation,
-            "dataset": _safe(place.dataset),
+            "dataset": safe_name(place.dataset),
             "metric": place.metric,
             "mean": _number(value.mean),
             "sd": _number(value.sd),
@@ -54,6 +54,6 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(f"{value:.8g}")
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """A name that a spreadsheet will not take for a formula."""
     return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name

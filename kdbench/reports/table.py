@@ -10,13 +10,14 @@ from typing import Literal
 
 from kdbench.errors import ReportError
 from kdbench.manifest import Manifest
-from kdbench.plan import TEACHER, Row
 from kdbench.record import Record, RunInfo
+from kdbench.reports.corruption import corruption_errors
+from kdbench.rows import TEACHER, Row
 from kdbench.stats.intervals import wilson_interval
 from kdbench.store import Store
 
 Status = Literal["ok", "missing", "failed"]
-PROPORTIONS = {"accuracy", "accuracy_under_attack", "clean_accuracy", "agreement"}
+PROPORTIONS = {"accuracy", "accuracy_under_attack", "accuracy_under_transfer", "clean_accuracy", "agreement"}
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,10 @@ def build_leaderboard(store: Store, manifest: Manifest) -> Leaderboard:
     if not board.records:
         raise ReportError(f"{store.root}: no cell of suite {manifest.suite} has finished yet")
     for (pair, task, method, evaluation, dataset), rows in grouped.items():
-        for metric in _metrics(board, evaluation, task, dataset):
-            values = [_value(board, row, metric) for row in rows]
+        measured = {metric: _values(board, rows, metric) for metric in _metrics(board, evaluation, task, dataset)}
+        if evaluation == "corruption":
+            measured |= corruption_errors(manifest, board.records, rows)
+        for metric, values in measured.items():
             place = Place(pair, task, method, evaluation, dataset, metric)
             board.values[place] = _summarise(board, store, rows, metric, values)
     return board
@@ -141,6 +144,8 @@ def _load(board: Leaderboard, store: Store, row: Row) -> None:
 
 _HEADLINES = {
     "attack": "accuracy_under_attack",
+    "transfer": "accuracy_under_transfer",
+    "corruption": "corruption_accuracy",
     "fidelity": "agreement",
     "calibration": "ece",
     "efficiency": "parameters",
@@ -155,16 +160,16 @@ def _metrics(board: Leaderboard, evaluation: str, task: str, dataset: str) -> li
     primary = board.primary(task)
     if evaluation == "ood" and primary not in ("pearson", "spearman"):
         primary = "accuracy"
-    found: dict[str, None] = {_HEADLINES.get(evaluation, primary): None}
+    found = {} if evaluation == "trajectory" else {_HEADLINES.get(evaluation, primary): None}
     for row in board.manifest.rows:
         if (row.evaluation, row.task, row.dataset) == (evaluation, task, dataset) and row.key in board.records:
             found.update(dict.fromkeys(board.records[row.key].metrics))
     return list(found)
 
 
-def _value(board: Leaderboard, row: Row, metric: str) -> float | None:
-    record = board.records.get(row.key)
-    return record.metrics.get(metric) if record else None
+def _values(board: Leaderboard, rows: list[Row], metric: str) -> list[float | None]:
+    records = [board.records.get(row.key) for row in rows]
+    return [record.metrics.get(metric) if record else None for record in records]
 
 
 def _summarise(board: Leaderboard, store: Store, rows: list[Row], metric: str, values: list[float | None]) -> Value:

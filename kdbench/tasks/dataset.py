@@ -2,55 +2,91 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from kdbench.errors import DataError
 from kdbench.hashing import unit_hash
-from kdbench.tasks.spec import Columns, RawLabel
+from kdbench.tasks.pixels import decode_images, raw_image
+from kdbench.tasks.spec import Columns, ImageFormat, RawLabel
+
+ExamplesT = TypeVar("ExamplesT", bound="Examples")
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows of one split.
+    """Rows of one split, whatever they hold.
 
     Attributes:
         ids: one string a row, from the content: equal rows get a running number.
-        texts: first texts.
-        pairs: second texts, or nothing for single-text tasks.
         labels: ``(n,)``, int64 class indices or float32 scores.
         groups: values of the group column, or nothing.
     """
 
     ids: list[str]
-    texts: list[str]
-    pairs: list[str] | None
     labels: np.ndarray
-    groups: list[str] | None = None
+    groups: list[str] | None
 
     def __len__(self) -> int:
-        return len(self.texts)
+        return len(self.ids)
 
-    def take(self, indices: Sequence[int] | np.ndarray) -> Examples:
+    def contents(self) -> list[tuple[str, ...]]:
+        """What each row is told by: equal rows have equal contents."""
+        raise NotImplementedError
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Self:
         """The rows at ``indices``, in that order."""
-        return Examples(
-            [self.ids[i] for i in indices],
-            [self.texts[i] for i in indices],
-            None if self.pairs is None else [self.pairs[i] for i in indices],
-            self.labels[np.asarray(indices, dtype=np.int64)],
-            None if self.groups is None else [self.groups[i] for i in indices],
-        )
+        chosen = np.asarray(indices, dtype=np.int64)
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: _take(column, chosen) for name, column in columns.items()})
 
-    def sample(self, limit: int | None, salt: str) -> Examples:
+    def sample(self, limit: int | None, salt: str) -> Self:
         """At most ``limit`` rows, chosen by a hash of their content, in their original order."""
         if limit is None or len(self) <= limit:
             return self
         coins = np.array([unit_hash(salt, [identity]) for identity in self.ids])
         return self.take(np.sort(np.argsort(coins, kind="stable")[:limit]))
+
+
+@dataclass(frozen=True)
+class TextExamples(Examples):
+    """Texts, alone or in pairs.
+
+    Attributes:
+        texts: first texts.
+        pairs: second texts, or nothing for single-text tasks.
+    """
+
+    texts: list[str]
+    pairs: list[str] | None
+
+    def contents(self) -> list[tuple[str, ...]]:
+        """The texts themselves."""
+        return list(zip(self.texts, self.pairs or [""] * len(self), strict=True))
+
+
+@dataclass(frozen=True)
+class ImageExamples(Examples):
+    """Images, decoded when a model is to read them.
+
+    Attributes:
+        images: encoded files, or pixel values as the source had them.
+    """
+
+    images: list[bytes | np.ndarray]
+
+    def contents(self) -> list[tuple[str, ...]]:
+        """A digest of each image's bytes."""
+        return [_image_content(image) for image in self.images]
+
+    def pixels(self, form: ImageFormat) -> np.ndarray:
+        """All images, ``(n, size, size, channels)`` uint8."""
+        return decode_images(self.images, form)
 
 
 def to_examples(
@@ -59,8 +95,8 @@ def to_examples(
     labels: Sequence[str],
     label_map: dict[RawLabel, str],
     where: str,
-) -> Examples:
-    """Turn a table into examples: pick columns, translate labels, drop rows that lack a text or a label.
+) -> TextExamples | ImageExamples:
+    """Turn a table into examples: pick columns, translate labels, drop rows that lack an input or a label.
 
     Args:
         labels: class names in the order of their indices; empty for regression.
@@ -70,12 +106,12 @@ def to_examples(
     Raises:
         DataError: a column is missing, a label is unknown, or nothing is left.
     """
-    wanted = [c for c in (columns.text, columns.text_pair, columns.label, columns.group) if c]
+    wanted = [*columns.inputs, columns.label, *([columns.group] if columns.group else [])]
     lacking = [column for column in wanted if column not in table.columns]
     if lacking:
         has = ", ".join(map(str, table.columns))
         raise DataError(f"{where}: has no column {', '.join(lacking)}; it has {has}: set 'columns' of the task")
-    table = table[table[[c for c in (columns.text, columns.text_pair) if c]].notna().all(axis=1)]
+    table = table[table[columns.inputs].notna().all(axis=1)]
     if labels:
         translated = [_translate(raw, labels, label_map, where) for raw in table[columns.label]]
         keep = np.array([index >= 0 for index in translated], dtype=bool)
@@ -87,20 +123,23 @@ def to_examples(
     if not keep.any():
         raise DataError(f"{where}: no row is left after mapping labels; look at 'label_map'")
     kept = table[keep]
+    groups = [str(value) for value in kept[columns.group]] if columns.group else None
+    if columns.image is not None:
+        images = [raw_image(value, where) for value in kept[columns.image]]
+        return ImageExamples(_identify([_image_content(image) for image in images]), values, groups, images)
     texts = [str(text) for text in kept[columns.text]]
     pairs = [str(text) for text in kept[columns.text_pair]] if columns.text_pair else None
-    groups = [str(value) for value in kept[columns.group]] if columns.group else None
-    return Examples(_identify(texts, pairs), texts, pairs, values, groups)
+    ids = _identify(list(zip(texts, pairs or [""] * len(texts), strict=True)))
+    return TextExamples(ids, values, groups, texts, pairs)
 
 
-def carve_selection(examples: Examples, fraction: float, limit: int) -> tuple[Examples, Examples]:
-    """Split into (train, selection) by content hash; equal texts stay on one side.
+def carve_selection(examples: ExamplesT, fraction: float, limit: int) -> tuple[ExamplesT, ExamplesT]:
+    """Split into (train, selection) by content hash; equal contents stay on one side.
 
     Raises:
         DataError: when one side would be empty.
     """
-    second = examples.pairs or [""] * len(examples)
-    coins = [unit_hash("selection", pair) for pair in zip(examples.texts, second, strict=True)]
+    coins = [unit_hash("selection", content) for content in examples.contents()]
     chosen = np.array([coin < fraction for coin in coins], dtype=bool)
     if chosen.all() or not chosen.any():
         raise DataError(f"{len(examples)} training examples are too few to carve a selection split out of")
@@ -123,12 +162,23 @@ def _translate(raw: Any, labels: Sequence[str], label_map: dict[RawLabel, str], 
     raise DataError(f"{where}: label {value!r} is neither a class ({known}) nor its index: set 'label_map'")
 
 
-def _identify(texts: list[str], pairs: list[str] | None) -> list[str]:
+def _identify(contents: list[tuple[str, ...]]) -> list[str]:
     seen: dict[str, int] = {}
     ids = []
-    for text, pair in zip(texts, pairs or [""] * len(texts), strict=True):
-        base = f"{int(unit_hash('id', [text, pair]) * 2**53):014x}"
+    for content in contents:
+        base = f"{int(unit_hash('id', content) * 2**53):014x}"
         count = seen.get(base, 0)
         seen[base] = count + 1
         ids.append(base if not count else f"{base}-{count}")
     return ids
+
+
+def _take(column: Any, indices: np.ndarray) -> Any:
+    if column is None or isinstance(column, np.ndarray):
+        return None if column is None else column[indices]
+    return [column[i] for i in indices]
+
+
+def _image_content(image: bytes | np.ndarray) -> tuple[str, ...]:
+    data = image if isinstance(image, bytes) else image.tobytes()
+    return (hashlib.sha256(data).hexdigest(),)

@@ -10,7 +10,7 @@ import pandas as pd
 from kdbench.errors import DataError
 from kdbench.hashing import file_digest
 from kdbench.locations import Locations
-from kdbench.tasks.pypi import SNIPPETS, build_snippets
+from kdbench.tasks.packaged import PACKAGED
 from kdbench.tasks.spec import DataSource
 
 
@@ -63,11 +63,12 @@ def locate(source: DataSource, split: str, locations: Locations) -> Located:
 
 
 def _locate_packaged(source: DataSource, split: str, locations: Locations) -> Located:
-    if source.pypi != SNIPPETS.distribution or source.config not in SNIPPETS.members:
+    packaged = PACKAGED.get(str(source.pypi))
+    if packaged is None or source.config not in packaged.configs:
         return Located(source, split, "", missing=f"{source.describe(split)}: no such packaged data")
-    fingerprint = f"pypi:{SNIPPETS.identity}/{source.config}/{split}"
-    path = SNIPPETS.folder(locations.cache) / source.config / f"{split}.parquet"
-    if not path.is_file() and locations.offline:
+    fingerprint = f"pypi:{packaged.identity}/{source.config}/{split}"
+    path = packaged.folder(locations.cache) / source.config / f"{split}.parquet"
+    if not path.is_file() and locations.offline and packaged.sha256:
         return Located(source, split, fingerprint, missing=f"{source.describe(split)}: not fetched yet, and offline")
     return Located(source, split, fingerprint, path)
 
@@ -83,7 +84,7 @@ def read(located: Located, locations: Locations) -> pd.DataFrame:
     if located.path is None:
         return _read_hub(located)
     if located.source.pypi and not located.path.is_file():
-        build_snippets(locations.cache)
+        PACKAGED[located.source.pypi].build(locations.cache)
     try:
         return _read_file(located.path)
     except (OSError, ValueError) as error:

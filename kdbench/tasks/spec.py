@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from kdbench.catalog import Catalog
+from kdbench.methods.base import KINDS, Kind, modality
 from kdbench.schema import Spec
 
 RawLabel = str | int
@@ -61,10 +62,43 @@ class DataSource(Spec):
 class Columns(Spec):
     """Column names in the source."""
 
-    text: str = Field(description="the (first) text")
+    text: str | None = Field(None, description="the (first) text")
     text_pair: str | None = Field(None, description="the second text of a sentence pair")
+    image: str | None = Field(None, description="the image: an encoded file, as the hub keeps images, or pixel values")
     label: str = Field("label", description="class or score")
     group: str | None = Field(None, description="column whose values are reported separately, too")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Columns:
+        if (self.text is None) == (self.image is None):
+            raise ValueError("needs exactly one of text, image")
+        if self.image is not None and self.text_pair is not None:
+            raise ValueError("text_pair goes with text, not with image")
+        return self
+
+    @property
+    def inputs(self) -> list[str]:
+        """The columns that are read, label and group aside."""
+        return [column for column in (self.text, self.text_pair, self.image) if column]
+
+
+class ImageFormat(Spec):
+    """What the models of a task see of an image, and how training images are varied."""
+
+    size: int = Field(ge=8, description="height and width in pixels; images of another size are resized")
+    channels: Literal[1, 3] = 3
+    mean: tuple[float, ...] = Field(description="of each channel, values in [0, 1]; part of every model")
+    std: tuple[float, ...] = Field(description="of each channel, values in [0, 1]; part of every model")
+    crop: int = Field(0, ge=0, description="training images are shifted by up to so many pixels each way")
+    flip: bool = Field(False, description="training images are mirrored half of the time")
+
+    @model_validator(mode="after")
+    def _one_for_each_channel(self) -> ImageFormat:
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"mean and std need {self.channels} values, one for each channel")
+        if min(self.std) <= 0:
+            raise ValueError("std must be positive")
+        return self
 
 
 class Splits(Spec):
@@ -103,7 +137,7 @@ class TaskSpec(Spec):
     """A task: training data, reported data and out-of-domain sets, all with one label vocabulary."""
 
     name: Name
-    kind: Literal["text-classification", "text-regression"] = "text-classification"
+    kind: Kind = KINDS[0]
     description: str = ""
     cite: str = ""
     source: DataSource
@@ -116,21 +150,29 @@ class TaskSpec(Spec):
     )
     selection: Selection = Selection()
     chance_margin: float = Field(0.02, description="a teacher below chance + margin stops: labels are swapped")
-    max_length: int = Field(128, ge=4, description="tokens; longer inputs are cut")
+    max_length: int = Field(128, ge=4, description="tokens; longer texts are cut")
+    image: ImageFormat | None = Field(None, description="size, normalisation and augmentation of images")
     ood: tuple[DatasetSpec, ...] = ()
+    corrupted: DatasetSpec | None = Field(None, description="a published set of corrupted images, used where it is had")
 
     @model_validator(mode="after")
     def _consistent(self) -> TaskSpec:
-        if self.kind == "text-classification" and len(self.labels) < 2:
+        if self.kind != "text-regression" and len(self.labels) < 2:
             raise ValueError("a classification task names at least two labels")
         if self.kind == "text-regression" and self.labels:
             raise ValueError("a regression task has no labels")
+        images = modality(self.kind) == "image"
+        if images != (self.image is not None):
+            raise ValueError(f"a task of kind {self.kind} {'needs' if images else 'has no'} 'image'")
+        for columns in (self.columns, *(dataset.columns for dataset in self.ood)):
+            if images != (columns.image is not None):
+                raise ValueError(f"columns of a task of kind {self.kind} name {'an image' if images else 'a text'}")
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("labels: a class is named twice")
-        allowed = {"text-classification": ("accuracy", "f1", "matthews"), "text-regression": ("pearson", "spearman")}
+        allowed = ("pearson", "spearman") if self.kind == "text-regression" else ("accuracy", "f1", "matthews")
         for metric in (*self.metrics, self.selection.metric):
-            if metric not in allowed[self.kind]:
-                raise ValueError(f"metric '{metric}' is none of {', '.join(allowed[self.kind])}, those of {self.kind}")
+            if metric not in allowed:
+                raise ValueError(f"metric '{metric}' is none of {', '.join(allowed)}, those of {self.kind}")
             if metric == "f1" and len(self.labels) > 2:
                 raise ValueError("metric 'f1' is that of the second of two classes; there are more")
         for raw, name in self.label_map.items():
@@ -151,6 +193,11 @@ class TaskSpec(Spec):
         if len(set(names)) < len(names):
             raise ValueError("two ood sets share a name")
         return self
+
+    @property
+    def modality(self) -> Literal["text", "image"]:
+        """What the task's inputs are; pairs and attacks of the same modality go with it."""
+        return modality(self.kind)
 
     @property
     def num_outputs(self) -> int:

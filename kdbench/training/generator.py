@@ -7,9 +7,10 @@ import torch.nn.functional as F  # noqa: N812
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from kdbench.hashing import derive_seed
+from kdbench.inputs.base import Encoded
+from kdbench.inputs.stream import BatchStream
 from kdbench.machine import release_memory
 from kdbench.methods.augment.masked_text_run import masked_logits
-from kdbench.training.encoding import BatchStream, Encoded
 
 
 def warm_up(

@@ -6,12 +6,14 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from kdbench.inputs.base import Encoded
 from kdbench.machine import release_memory
-from kdbench.training.encoding import Encoded
 
 
-def predict(model: PreTrainedModel, data: Encoded, batch_size: int = 64, precision: str = "fp32") -> np.ndarray:
-    """Logits of every row, ``(n, outputs)`` float32, in the order of the rows.
+def predict(
+    model: PreTrainedModel, data: Encoded, batch_size: int = 64, precision: str = "fp32", view: int | None = None
+) -> np.ndarray:
+    """Logits of every row, plain or in a view, ``(n, outputs)`` float32, in the order of the rows.
 
     The model's mode is put back as it was found. Everything that is reported is computed in fp32.
     """
@@ -21,7 +23,7 @@ def predict(model: PreTrainedModel, data: Encoded, batch_size: int = 64, precisi
     autocast = torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
     with torch.inference_mode(), autocast:
         for rows in data.by_length(batch_size):
-            inputs = {name: value.to(model.device) for name, value in data.collate(rows).items()}
+            inputs = {name: value.to(model.device) for name, value in data.collate(rows, view).items()}
             result[rows] = model(**inputs).logits.float().cpu().numpy()
     release_memory()
     model.train(was_training)

@@ -11,17 +11,18 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kdbench.artifacts import ArtifactCache
+from kdbench.inputs.base import Encoded
 from kdbench.methods.base import TeacherRef
 from kdbench.models.build import load_classifier
-from kdbench.training.encoding import Encoded
 from kdbench.training.predict import predict
 
 
 class TeacherBank:
     """The teachers a training may ask for.
 
-    Logits of the training split are kept on disk, keyed by the cell that made the teacher, so every
-    method, seed and epoch shares one forward pass. At most one teacher model is in memory.
+    Logits of the training split are kept on disk, keyed by the cell that made the teacher and the view of the
+    data, so every method, and seed and epoch where the data is not augmented, shares one forward pass. At most
+    one teacher model and one view's logits of each teacher are in memory.
     """
 
     def __init__(
@@ -47,14 +48,16 @@ class TeacherBank:
         self.folders = folders
         self.random = random
         self.precision = precision
-        self._logits: dict[TeacherRef, Tensor] = {}
+        self._logits: dict[TeacherRef, tuple[int | None, Tensor]] = {}
         self._loaded: tuple[TeacherRef, PreTrainedModel] | None = None
 
-    def logits(self, teacher: TeacherRef) -> Tensor:
-        """Logits of the whole training split, ``(n, classes)`` float32 on the training device."""
-        if teacher not in self._logits:
-            self._logits[teacher] = self._cached(teacher).to(self.device)
-        return self._logits[teacher]
+    def logits(self, teacher: TeacherRef, view: int | None = None) -> Tensor:
+        """Logits of the whole training split in one view, ``(n, classes)`` float32 on the training device."""
+        known = self._logits.get(teacher)
+        if known is None or known[0] != view:
+            known = view, self._cached(teacher, view).to(self.device)
+            self._logits[teacher] = known
+        return known[1]
 
     def model(self, teacher: TeacherRef) -> PreTrainedModel:
         """The teacher itself, frozen, in evaluation mode, on the training device."""
@@ -73,17 +76,17 @@ class TeacherBank:
         """The teacher in memory, if any."""
         return self._loaded[1] if self._loaded else None
 
-    def _cached(self, teacher: TeacherRef) -> Tensor:
+    def _cached(self, teacher: TeacherRef, view: int | None) -> Tensor:
         if teacher.kind == "random":
-            return self._compute(teacher)
+            return self._compute(teacher, view)
         key, _ = self.folders[teacher]
 
         def produce(folder: Path) -> None:
-            save_file({"logits": self._compute(teacher)}, folder / "logits.safetensors")
+            save_file({"logits": self._compute(teacher, view)}, folder / "logits.safetensors")
 
-        identity = {"teacher": key, "index": teacher.index, "precision": self.precision}
+        identity = {"teacher": key, "index": teacher.index, "precision": self.precision, "view": view}
         folder = self.cache.get("teacher-logits", identity, produce)
         return load_file(folder / "logits.safetensors")["logits"]
 
-    def _compute(self, teacher: TeacherRef) -> Tensor:
-        return torch.from_numpy(predict(self.model(teacher), self.data, precision=self.precision))
+    def _compute(self, teacher: TeacherRef, view: int | None) -> Tensor:
+        return torch.from_numpy(predict(self.model(teacher), self.data, precision=self.precision, view=view))

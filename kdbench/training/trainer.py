@@ -15,20 +15,25 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from kdbench.budget import Budget
 from kdbench.errors import KDBenchError
 from kdbench.hashing import derive_seed
+from kdbench.inputs.base import Encoded, Inputs, Reader
+from kdbench.inputs.stream import BatchStream
 from kdbench.machine import release_memory
-from kdbench.methods.augment.base import AugmenterContext, AugmenterRun
-from kdbench.methods.base import Context, Leg, Outputs, Stage
+from kdbench.methods.augment.base import AugmenterContext, AugmenterRun, Batch
+from kdbench.methods.base import Context, Objective, ObjectiveSetup, Outputs, Stage, TrainableObjective
+from kdbench.models.projections import enable_attentions
 from kdbench.tasks.metrics import compute_metric
 from kdbench.training.checkpoint import CheckpointFolder, optimizer_tensors, restore_optimizer
-from kdbench.training.encoding import BatchStream, Encoded, Inputs
+from kdbench.training.forward import forward, repeat_outputs
+from kdbench.training.optimizers import learning_rate_at, make_optimizer
 from kdbench.training.predict import predict, to_predictions
 from kdbench.training.teachers import TeacherBank
+from kdbench.training.teaching import Teaching
 
 LOG_EVERY = 20
 
@@ -66,6 +71,8 @@ class _Cursor:
     done: int = 0  # updates done in all stages
     best_score: float = -math.inf
     best_step: int = -1
+    live_teacher_updates: int = 0
+    cached_teacher_examples: int = 0
     log: list[str] = field(default_factory=list)
     scores: list[dict[str, Any]] = field(default_factory=list)
 
@@ -79,12 +86,37 @@ class TrainingResult:
         score: its selection score.
         scores: every selection: stage, updates done, score.
         log: lines of JSON, one per ``LOG_EVERY`` updates and selection.
+        live_teacher_updates: forward passes of a teacher, in updates.
+        cached_teacher_examples: examples whose teacher logits were asked of the shared cache.
     """
 
     model: PreTrainedModel
     score: float
     scores: list[dict[str, Any]]
     log: list[str]
+    live_teacher_updates: int
+    cached_teacher_examples: int
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A stage at work.
+
+    Attributes:
+        objective: the stage's own, or the module it started.
+        cached: for each update, whether the teacher's logits on original inputs come from the cache.
+    """
+
+    stage: Stage
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    augmenter: AugmenterRun | None
+    cached: list[bool]
+
+    @property
+    def module(self) -> nn.Module:
+        """The objective's own weights and memory; empty for most."""
+        return self.objective if isinstance(self.objective, nn.Module) else nn.Module()
 
 
 class Trainer:
@@ -92,11 +124,13 @@ class Trainer:
 
     Args:
         accelerator: device, precision and process group.
+        reader: how the model reads examples.
         data: training and selection split.
         stages: from :meth:`kdbench.methods.Method.stages`.
         teachers: frozen teachers, or nothing when no stage distills.
         generator: builds the augmenter's generator.
-        selections_per_epoch: how often the selection split is looked at.
+        selections: how often the selection split is looked at in every stage, at equal intervals, the last one at
+            its end; once an epoch when nothing is said.
         on_selection: called with the model after every selection, e.g. to keep a trajectory.
         on_progress: called every ``LOG_EVERY`` updates.
     """
@@ -105,7 +139,7 @@ class Trainer:
         self,
         accelerator: Accelerator,
         model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
+        reader: Reader,
         data: TrainingData,
         stages: list[Stage],
         budget: Budget,
@@ -115,25 +149,26 @@ class Trainer:
         folder: Path,
         teachers: TeacherBank | None = None,
         generator: Callable[[int], PreTrainedModel] | None = None,
-        selections_per_epoch: int = 1,
+        selections: int | None = None,
         on_selection: Callable[[int, int, float, PreTrainedModel], None] | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> None:
         self.accelerator = accelerator
         self.model = model.to(accelerator.device)
-        self.tokenizer = tokenizer
-        self.data = data
+        self.reader = reader
+        device = accelerator.device
+        self.data = replace(data, train=data.train.to(device), selection=data.selection.to(device))
         self.stages = stages
         self.budget = budget
         self.learning_rate = learning_rate
         self.seed = seed
-        self.teachers = teachers
         self.generator = generator
         self.on_selection = on_selection
         self.on_progress = on_progress
         self.checkpoints = CheckpointFolder(folder)
         self.stream = BatchStream(data.train.lengths, budget.batch_size, derive_seed("train", seed))
-        self.selections_per_epoch = selections_per_epoch
+        self.teaching = Teaching(teachers, self.data.train, self.stream.per_epoch, seed, accelerator.autocast)
+        self.selections = selections
         self.total = sum(stage.steps for stage in stages)
         self.labels = torch.from_numpy(data.train.labels).to(accelerator.device)
         self.wrapped: Any = accelerator.prepare_model(self.model)
@@ -154,13 +189,22 @@ class Trainer:
             self.cursor = _Cursor(**state)
             self.model.load_state_dict(tensors["model"])
             self.best = tensors["best"]
+            self.teaching.live_updates = self.cursor.live_teacher_updates
         while self.cursor.stage < len(self.stages):
             self._run_stage(self.stages[self.cursor.stage], resumed[1] if resumed else {})
             resumed = None
         self._last = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(self.best)
         self._unwrap()
-        return TrainingResult(self.model.eval(), self.cursor.best_score, self.cursor.scores, self.cursor.log)
+        cursor = self.cursor
+        return TrainingResult(
+            self.model.eval(),
+            cursor.best_score,
+            cursor.scores,
+            cursor.log,
+            cursor.live_teacher_updates,
+            cursor.cached_teacher_examples,
+        )
 
     def last_weights(self) -> dict[str, Tensor]:
         """The student as it was after its last update, whether that was its best or not."""
@@ -175,23 +219,18 @@ class Trainer:
             if stage.start == "best" and self.best:
                 self.model.load_state_dict(self.best)
             cursor.best_score, cursor.best_step = -math.inf, -1
-        optimizer = self._optimizer()
-        augmenter = self._augmenter(stage)
-        if cursor.step:
-            restore_optimizer(self.model, optimizer, resumed["optimizer"])
-            if augmenter:
-                augmenter.restore({k: v.to(self.accelerator.device) for k, v in resumed["augmenter"].items()})
-        legs = [leg for leg in stage.legs for _ in range(leg.steps)]
+        running = self._start(stage, resumed)
         sums: dict[str, Tensor] = {}
         summed = 0
         self.model.train()
         for step in range(cursor.step, stage.steps):
-            terms = self._update(stage, legs[step], step, optimizer, augmenter)
+            terms = self._update(running, step)
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
             summed += 1
             cursor.step, cursor.done = step + 1, cursor.done + 1
-            at_selection = self._selects_after(cursor.step) or cursor.step == stage.steps
+            cursor.live_teacher_updates = self.teaching.live_updates
+            at_selection = self._selects_after(cursor.step, stage.steps)
             if cursor.step % LOG_EVERY == 0 or at_selection:
                 self._log(stage, sums, summed)
                 release_memory()
@@ -199,76 +238,111 @@ class Trainer:
             if at_selection:
                 self._select(stage)
                 if cursor.step < stage.steps:
-                    self._save(optimizer, augmenter)
+                    self._save(running)
         cursor.stage, cursor.step = cursor.stage + 1, 0
-        self._save(None, None)
+        self._save(None)
 
-    def _selects_after(self, step: int) -> bool:
-        """Whether ``step`` completes one of the equal parts of an epoch after which the student is scored."""
-        parts, epoch = self.selections_per_epoch, self.stream.per_epoch
-        return step * parts // epoch > (step - 1) * parts // epoch
+    def _start(self, stage: Stage, resumed: dict[str, dict[str, Tensor]]) -> _Running:
+        """Set a stage up, or up again where an interrupted one stopped."""
+        objective = self._objective(stage)
+        module = objective if isinstance(objective, nn.Module) else nn.Module()
+        parameters = [*self.model.parameters(), *module.parameters()]
+        optimizer = make_optimizer(parameters, self.budget, self.learning_rate, self.accelerator.device)
+        first = self.cursor.done - self.cursor.step
+        cached = self.teaching.plan(stage, first)
+        running = _Running(stage, objective, optimizer, self._augmenter(stage), cached)
+        if not self.cursor.step:
+            self.cursor.cached_teacher_examples += self.teaching.cached_examples(stage, first, cached)
+        else:
+            restore_optimizer(self.model, optimizer, resumed["optimizer"])
+            restore_optimizer(module, optimizer, resumed["objective_optimizer"])
+            module.load_state_dict(resumed["objective"])
+            if running.augmenter:
+                running.augmenter.restore({k: v.to(self.accelerator.device) for k, v in resumed["augmenter"].items()})
+        return running
 
-    def _update(
-        self,
-        stage: Stage,
-        leg: Leg,
-        step: int,
-        optimizer: torch.optim.Optimizer,
-        augmenter: AugmenterRun | None,
-    ) -> dict[str, Tensor]:
+    def _objective(self, stage: Stage) -> Objective:
+        """The stage's objective; one with weights of its own is built for the shapes at hand."""
+        if stage.needs("attentions"):
+            enable_attentions(self.model)
+        objective = stage.objective
+        if not isinstance(objective, TrainableObjective):
+            return objective
+        leg = next(leg for leg in stage.legs if leg.teacher)
+        inputs = self._to_device(self.data.train.collate(self.stream.batch(0)[:2]))
+        self.model.eval()
+        with torch.no_grad():
+            student = forward(self.model, inputs, stage)
+            target = forward(self.teaching.model(stage, leg), inputs, stage)
+        seed = derive_seed("objective", self.seed, self.cursor.stage)
+        torch.manual_seed(seed)
+        module: Any = objective.start(ObjectiveSetup(student, target, self.labels, seed))
+        return module.to(self.accelerator.device).train()  # type: ignore[no-any-return]
+
+    def _selects_after(self, step: int, steps: int) -> bool:
+        """Whether the student is scored after ``step`` of the ``steps`` updates of a stage."""
+        parts = self.selections or max(1, round(steps / self.stream.per_epoch))
+        return step * parts // steps > (step - 1) * parts // steps
+
+    def _update(self, running: _Running, step: int) -> dict[str, Tensor]:
         """One update of the student; returns the loss terms."""
-        context = Context(self.data.regression, leg.scale, step / stage.steps)
+        stage, leg, augmenter = running.stage, running.stage.each_leg[step], running.augmenter
         if augmenter and leg.teacher:
-            assert self.teachers is not None
-            augmenter.before_update(step, self.teachers.model(leg.teacher))
+            augmenter.before_update(step, self.teaching.model_when_asked(stage, leg))
         rows = self._own_share(self.stream.batch(self.cursor.done))
-        inputs = self._to_device(self.data.train.collate(rows))
+        view = self.teaching.view(self.cursor.done)
+        inputs = self._to_device(self.data.train.collate(rows, view))
         index = torch.from_numpy(rows).to(self.accelerator.device)
-        torch.manual_seed(derive_seed("update", self.seed, self.cursor.done, self.accelerator.process_index))
-        outputs = self._forward(self.wrapped, inputs, stage)
-        terms = dict(stage.objective.hard(outputs, self.labels[index], context))
+        seed = derive_seed("update", self.seed, self.cursor.done, self.accelerator.process_index)
+        context = Context(
+            regression=self.data.regression,
+            scale=leg.scale,
+            progress=step / stage.steps,
+            labels=self.labels[index],
+            rows=index,
+            inputs=inputs,
+            seed=seed,
+        )
+        torch.manual_seed(seed)
+        outputs = forward(self.wrapped, inputs, stage)
+        terms = dict(running.objective.hard(outputs, self.labels[index], context))
         if stage.distills and leg.teacher:
-            teacher = self._teacher_outputs(stage, leg, inputs, None if stage.live_teacher else index)
-            soft = stage.objective.soft(outputs, teacher, context)
-            if augmenter and soft:
-                extra = self._augmented_terms(stage, leg, step, inputs, augmenter, context)
-                soft = {name: value / 2 for name, value in soft.items()}
-                soft |= {f"augmented_{name}": value / 2 for name, value in extra.items()}
-            terms |= soft
+            if running.cached[step]:
+                teacher = self.teaching.cached_answers(leg, index, view)
+            else:
+                teacher = self.teaching.answers(stage, leg, inputs)
+            share = stage.augmenter.share if stage.augmenter else 0.0
+            soft = running.objective.soft(outputs, teacher, context) if share < 1 else {}
+            terms |= {name: (1 - share) * value for name, value in soft.items()}
+            if augmenter and (soft or share == 1):
+                terms |= self._augmented_terms(running, step, context, teacher)
         loss = torch.stack(list(terms.values())).sum()
         self.accelerator.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.budget.clip_norm)
-        rate = self._learning_rate(step, stage.steps)
-        for group in optimizer.param_groups:
+        parameters = [*self.model.parameters(), *running.module.parameters()]
+        torch.nn.utils.clip_grad_norm_(parameters, self.budget.clip_norm)
+        rate = learning_rate_at(step, stage.steps, self.budget, self.learning_rate)
+        for group in running.optimizer.param_groups:
             group["lr"] = rate
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        running.optimizer.step()
+        running.optimizer.zero_grad(set_to_none=True)
         return terms
 
-    def _augmented_terms(
-        self, stage: Stage, leg: Leg, step: int, inputs: Inputs, augmenter: AugmenterRun, context: Context
-    ) -> dict[str, Tensor]:
-        augmented = augmenter.augment(inputs, step)
-        teacher = self._teacher_outputs(stage, leg, augmented, None)
-        return stage.objective.soft(self._forward(self.wrapped, augmented, stage), teacher, context)
-
-    def _teacher_outputs(self, stage: Stage, leg: Leg, inputs: Inputs, cached: Tensor | None) -> Outputs:
-        """The teacher on a batch, its logits scaled: from the cache by row numbers, or by running it now."""
-        assert self.teachers is not None and leg.teacher is not None
-        if cached is not None:
-            return Outputs(self.teachers.logits(leg.teacher)[cached] * leg.scale)
-        with torch.no_grad(), self.accelerator.autocast():
-            outputs = self._forward(self.teachers.model(leg.teacher), inputs, stage)
-        return replace(outputs, logits=outputs.logits * leg.scale)
-
-    @staticmethod
-    def _forward(model: Any, inputs: Inputs, stage: Stage) -> Outputs:
-        result = model(
-            **inputs,
-            output_hidden_states=stage.needs("hidden_states"),
-            output_attentions=stage.needs("attentions"),
-        )
-        return Outputs(result.logits.float(), result.hidden_states, result.attentions)
+    def _augmented_terms(self, running: _Running, step: int, context: Context, teacher: Outputs) -> dict[str, Tensor]:
+        """The soft terms on the augmented inputs, weighted with their share."""
+        stage, leg = running.stage, running.stage.each_leg[step]
+        assert running.augmenter and stage.augmenter and context.labels is not None and context.rows is not None
+        model = self.teaching.model_when_asked(stage, leg)
+        batch = Batch(dict(context.inputs), context.labels, teacher, model)
+        augmented = running.augmenter.augment(batch, step)
+        views = len(next(iter(augmented.values()))) // len(context.labels)
+        if stage.augmenter.teacher_reads == "augmented":
+            target = self.teaching.answers(stage, leg, augmented)
+        else:
+            target = repeat_outputs(teacher, views)
+        labels, rows = context.labels.repeat(views), context.rows.repeat(views)
+        moment = replace(context, inputs=augmented, labels=labels, rows=rows)
+        soft = running.objective.soft(forward(self.wrapped, augmented, stage), target, moment)
+        return {f"augmented_{name}": stage.augmenter.share * value for name, value in soft.items()}
 
     def _select(self, stage: Stage) -> None:
         """Score the selection split; remember the student if none was better in this stage."""
@@ -295,26 +369,16 @@ class Trainer:
         self.accelerator.log(terms, step=self.cursor.done)
         self.on_progress(Progress(stage.name, self.cursor.done, self.total, terms))
 
-    def _save(self, optimizer: torch.optim.Optimizer | None, augmenter: AugmenterRun | None) -> None:
+    def _save(self, running: _Running | None) -> None:
         tensors = {"model": dict(self.model.state_dict()), "best": self.best}
-        if optimizer:
-            tensors["optimizer"] = optimizer_tensors(self.model, optimizer)
-        if augmenter:
-            tensors["augmenter"] = augmenter.state()
+        if running:
+            tensors["optimizer"] = optimizer_tensors(self.model, running.optimizer)
+            tensors["objective"] = dict(running.module.state_dict())
+            tensors["objective_optimizer"] = optimizer_tensors(running.module, running.optimizer)
+            if running.augmenter:
+                tensors["augmenter"] = running.augmenter.state()
         if self.accelerator.is_main_process:
             self.checkpoints.save(self.cursor.done, asdict(self.cursor), tensors)
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        plain: list[torch.nn.Parameter] = []
-        decayed: list[torch.nn.Parameter] = []
-        for parameter in self.model.parameters():
-            (decayed if parameter.ndim > 1 else plain).append(parameter)
-        groups = [
-            {"params": decayed, "weight_decay": self.budget.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
-        fused = self.accelerator.device.type in ("cpu", "cuda")
-        return torch.optim.AdamW(groups, lr=self.learning_rate, fused=fused)
 
     def _augmenter(self, stage: Stage) -> AugmenterRun | None:
         if stage.augmenter is None:
@@ -323,7 +387,7 @@ class Trainer:
         stream = BatchStream(self.data.train.lengths, self.budget.batch_size, derive_seed("generator", self.seed))
         context = AugmenterContext(
             student=self.model,
-            tokenizer=self.tokenizer,
+            reader=self.reader,
             generator=self.generator,
             batch=lambda number: self._to_device(self.data.train.collate(stream.batch(number))),
             regression=self.data.regression,
@@ -331,13 +395,6 @@ class Trainer:
             precision=self.budget.precision,
         )
         return stage.augmenter.start(context)
-
-    def _learning_rate(self, step: int, steps: int) -> float:
-        """Linear warm-up, then linear decay towards zero at the end of the stage."""
-        warmup = round(self.budget.warmup * steps)
-        if step < warmup:
-            return self.learning_rate * (step + 1) / (warmup + 1)
-        return self.learning_rate * (steps - step) / max(1, steps - warmup)
 
     def _own_share(self, rows: Any) -> Any:
         """This process's rows of a batch; all of them unless several processes train together."""

@@ -10,8 +10,9 @@ import pytest
 import kdbench.methods.builtin
 from kdbench.budget import Updates
 from kdbench.errors import MethodError
+from kdbench.methods.augment.adversarial_embeddings import AdversarialEmbeddings
 from kdbench.methods.augment.masked_text import MaskedText
-from kdbench.methods.base import Leg, Method, Stage, TeacherRef, Trajectory
+from kdbench.methods.base import KINDS, Leg, Method, Stage, TeacherRef, Trajectory
 from kdbench.methods.objectives import ContinuationObjective, CrossEntropy, KDObjective, LogitMSE
 from kdbench.methods.registry import METHODS
 
@@ -20,6 +21,28 @@ BUILTIN = sorted(
     for path in Path(kdbench.methods.builtin.__file__).parent.glob("*.py")
     if not path.stem.startswith("_")
 )
+CASES = [(name, kind) for name in BUILTIN for kind in METHODS.get(name).kinds]
+IMAGES = "image-classification"
+ALL_KINDS = [
+    "annealing",
+    "checkpoint-kd",
+    "combined",
+    "continuation",
+    "finetune",
+    "kd",
+    "logit-mse",
+    "mate",
+    "prokd",
+    "random-teacher",
+    "rco",
+    "takd",
+]
+SOME_KINDS = {  # of methods that are not defined for all
+    "label-smoothing": {"text-classification", IMAGES},
+    "ard": {IMAGES},
+    "rslad": {IMAGES},
+    "freelb-kd": {"text-classification", "text-regression"},
+}
 TRAJECTORY = Trajectory.nominal(5, assistants=2)  # its best checkpoint is its last
 BEST = TeacherRef("checkpoint", 4)
 RELEASED_MATE = {
@@ -31,8 +54,10 @@ RELEASED_MATE = {
 }
 
 
-def _stages(name: str, total: int = 36, trajectory: Trajectory = TRAJECTORY, **settings: Any) -> list[Stage]:
-    return METHODS.build(name, {name: settings}).stages(Updates(total, 6), trajectory)
+def _stages(
+    name: str, total: int = 36, trajectory: Trajectory = TRAJECTORY, kind: str = KINDS[0], **settings: Any
+) -> list[Stage]:
+    return METHODS.build(name, {name: settings}, kind).stages(Updates(total, 6), trajectory)
 
 
 def _route(stage: Stage) -> list[tuple[int, float, int]]:
@@ -40,34 +65,34 @@ def _route(stage: Stage) -> list[tuple[int, float, int]]:
     return [(leg.teacher.index, leg.scale, leg.steps) for leg in stage.legs if leg.teacher]
 
 
-@pytest.mark.parametrize("name", BUILTIN)
+@pytest.mark.parametrize(("name", "kind"), CASES)
 @pytest.mark.parametrize("total", [2, 7, 36, 1001])
-def test_a_matched_budget_is_spent_exactly(name: str, total: int) -> None:
+def test_a_matched_budget_is_spent_exactly(name: str, kind: str, total: int) -> None:
     """Equal student updates for every method, also for odd and tiny budgets."""
-    stages = _stages(name, total)
+    stages = _stages(name, total, kind=kind)
     assert sum(stage.steps for stage in stages) == total
     assert all(leg.steps > 0 for stage in stages for leg in stage.legs)
-    assert METHODS.build(name).cost(Updates(total, 6), TRAJECTORY).student_updates == total
+    assert METHODS.build(name, kind=kind).cost(Updates(total, 6), TRAJECTORY).student_updates == total
 
 
-@pytest.mark.parametrize("name", BUILTIN)
-def test_teachers_exist_and_take_part_only_where_they_distil(name: str) -> None:
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_teachers_exist_and_take_part_only_where_they_distil(name: str, kind: str) -> None:
     """A stage that compares with a teacher names one that exists, another stage names none."""
     known = {TeacherRef("checkpoint", index) for index in range(5)}
     known |= {TeacherRef("assistant", 1), TeacherRef("random")}
-    for stage in _stages(name):
+    for stage in _stages(name, kind=kind):
         teachers = {leg.teacher for leg in stage.legs}
         assert teachers - {None} <= known and bool(teachers - {None}) == stage.distills
         assert stage.augmenter is None or stage.distills
         assert all(0 < leg.scale <= 1 for leg in stage.legs)
 
 
-@pytest.mark.parametrize("name", BUILTIN)
-def test_stages_are_the_same_every_time(name: str) -> None:
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_stages_are_the_same_every_time(name: str, kind: str) -> None:
     """A method keeps no state: planning it does not change the training."""
-    method = METHODS.build(name)
+    method = METHODS.build(name, kind=kind)
     assert method.stages(Updates(40, 8), TRAJECTORY) == method.stages(Updates(40, 8), TRAJECTORY)
-    assert _stages(name) == _stages(name)
+    assert _stages(name, kind=kind) == _stages(name, kind=kind)
 
 
 @pytest.mark.parametrize("name", BUILTIN)
@@ -75,22 +100,23 @@ def test_a_method_says_where_it_comes_from_and_what_it_is_for(name: str) -> None
     """Citation, docstring and kinds are what ``describe`` shows."""
     cls = METHODS.get(name)
     assert cls.name == name and cls.cite and cls.__doc__ and METHODS.source(name) == "kdbench"
-    expected = {"text-classification"} if name == "label-smoothing" else {"text-classification", "text-regression"}
-    assert set(cls.kinds) >= expected
-    assert all(field.description for field in cls.Config.model_fields.values())
+    for kind in cls.kinds:
+        assert all(field.description for field in cls.config_class(kind).model_fields.values())
+
+
+@pytest.mark.parametrize("name", [*SOME_KINDS, *ALL_KINDS])
+def test_methods_are_defined_for_all_kinds_unless_they_say_otherwise(name: str) -> None:
+    """Images have no vocabulary, and scores have no classes."""
+    assert set(METHODS.get(name).kinds) == SOME_KINDS.get(name, set(KINDS))
+    for kind in set(KINDS) - set(METHODS.get(name).kinds):
+        with pytest.raises(MethodError, match=f"method {name} is not defined for {kind}, only for"):
+            METHODS.build(name, kind=kind)
 
 
 def test_finetune_and_label_smoothing_have_no_teacher() -> None:
     """Controls: CE, plain and with smoothing 0.1."""
     assert _stages("finetune") == [Stage("finetune", (Leg(36),), CrossEntropy())]
     assert _stages("label-smoothing") == [Stage("label-smoothing", (Leg(36),), CrossEntropy(0.1))]
-
-
-def test_label_smoothing_refuses_scores() -> None:
-    """A score has no uniform class distribution."""
-    METHODS.build("label-smoothing").check_kind("text-classification")
-    with pytest.raises(MethodError, match="label-smoothing is not defined for text-regression, only for text-classif"):
-        METHODS.build("label-smoothing").check_kind("text-regression")
 
 
 def test_kd_has_the_text_defaults_and_the_best_teacher() -> None:
@@ -238,6 +264,15 @@ def test_combined_costs_no_generator_updates_in_stage_two() -> None:
     assert cost.cached_checkpoints == 1
 
 
+@pytest.mark.parametrize("kind", ["text-classification", "text-regression"])
+def test_freelb_kd_is_kd_on_perturbed_embeddings(kind: str) -> None:
+    """Three views with the loss of ``kd``; the temperature inside is the one outside."""
+    (stage,) = _stages("freelb-kd", kind=kind, temperature=3.0)
+    assert stage.objective == KDObjective(0.5, 3.0) and stage.legs == (Leg(36, BEST),)
+    assert stage.augmenter == AdversarialEmbeddings(3.0, epsilon=0.28, initial_norm=0.16, step_size=0.1, steps=3)
+    assert (stage.augmenter.teacher_reads, stage.augmenter.share) == ("original", 1.0)
+
+
 @pytest.mark.parametrize(("updates", "expected"), [(1, 10), (100, 10), (101, 20), (250, 30)])
 def test_generator_updates_are_counted_by_started_rounds(updates: int, expected: int) -> None:
     """Ten at the start of every hundred."""
@@ -257,12 +292,18 @@ def test_generator_updates_are_counted_by_started_rounds(updates: int, expected:
         ("rco", {"anchors": 0}, "method rco: anchors: Input should be greater than or equal to 1"),
         ("continuation", {"switch": 1.0}, "method continuation: switch: Input should be less than 1"),
         ("label-smoothing", {"smoothing": 0.0}, "method label-smoothing: smoothing: .*greater than 0"),
+        ("ard", {"epsilon": 8}, "method ard: epsilon: Input should be less than or equal to 1"),
+        ("ard", {"alpha": 0}, "method ard: alpha: Input should be greater than 0"),
+        ("rslad", {"share": 0}, "method rslad: share: Input should be greater than 0"),
+        ("rslad", {"steps": 0}, "method rslad: steps: Input should be greater than or equal to 1"),
+        ("freelb-kd", {"epsilon": 0}, "method freelb-kd: epsilon: Input should be greater than 0"),
     ],
 )
 def test_settings_that_cannot_be(name: str, settings: dict[str, Any], message: str) -> None:
     """One line that names the method, the setting and the remedy."""
+    kind = METHODS.get(name).kinds[0]
     with pytest.raises(MethodError, match=message):
-        METHODS.build(name, {name: settings})
+        METHODS.build(name, {name: settings}, kind)
 
 
 @pytest.mark.parametrize("name", ["annealing", "prokd", "combined"])

@@ -6,17 +6,21 @@ import pytest
 
 from kdbench.budget import Updates
 from kdbench.errors import MethodError, UnknownNameError
+from kdbench.methods.augment.adversarial_images import AdversarialImages
 from kdbench.methods.augment.masked_text import MaskedText
-from kdbench.methods.base import Stage, Trajectory
+from kdbench.methods.base import KINDS, Stage, Trajectory
 from kdbench.methods.objectives import CrossEntropy, KDObjective, LogitMSE
 from kdbench.methods.registry import METHODS
 
 TRAJECTORY = Trajectory.nominal(4, assistants=1)
 
 
-def _stages(expression: str, **settings: dict[str, object]) -> list[Stage]:
+IMAGES = "image-classification"
+
+
+def _stages(expression: str, kind: str = KINDS[0], **settings: dict[str, object]) -> list[Stage]:
     named = {name.replace("_", "-"): values for name, values in settings.items()}
-    return METHODS.build(expression, named).stages(Updates(40, 8), TRAJECTORY)
+    return METHODS.build(expression, named, kind).stages(Updates(40, 8), TRAJECTORY)
 
 
 @pytest.mark.parametrize("base", ["prokd", "annealing"])
@@ -34,6 +38,45 @@ def test_rco_plus_mate_keeps_the_walk() -> None:
     (stage,), (alone,) = _stages("rco+mate"), _stages("rco")
     assert stage.legs == alone.legs and stage.objective == KDObjective(0.5, 2.0)
     assert isinstance(stage.augmenter, MaskedText)
+
+
+@pytest.mark.parametrize("base", ["prokd", "annealing", "rco"])
+def test_mate_joins_on_images_too(base: str) -> None:
+    """Adversarial images that maximise the MSE of logits, in the distilling stage only."""
+    first, *rest = _stages(f"{base}+mate", IMAGES, mate={"steps": 5})
+    alone = _stages(base, IMAGES)
+    assert (first.legs, first.objective, rest) == (alone[0].legs, alone[0].objective, alone[1:])
+    assert first.augmenter == AdversarialImages("mse", 4 / 255, 2 / 255, 5)
+
+
+@pytest.mark.parametrize(
+    ("expression", "divergence", "share", "objective"),
+    [("prokd+ard", "ce", 1.0, KDObjective(0.0, 30.0)), ("annealing+rslad", "kl", 5 / 6, KDObjective(0.0, 1.0))],
+)
+def test_robust_methods_bring_loss_and_attack(
+    expression: str, divergence: str, share: float, objective: KDObjective
+) -> None:
+    """The schedule stays the base's; stage II is labels on clean images."""
+    first, second = _stages(expression, IMAGES)
+    alone = _stages(expression.split("+")[0], IMAGES)
+    assert first.legs == alone[0].legs and second == alone[1] and first.objective == objective
+    assert isinstance(first.augmenter, AdversarialImages)
+    assert (first.augmenter.divergence, first.augmenter.share) == (divergence, share)
+
+
+def test_freelb_joins_a_schedule() -> None:
+    """With its loss, since loss and ascent are the same KL."""
+    first, second = _stages("annealing+freelb-kd", freelb_kd={"temperature": 4.0})
+    alone = _stages("freelb-kd", freelb_kd={"temperature": 4.0})[0]
+    assert (first.objective, first.augmenter) == (alone.objective, alone.augmenter)
+    assert first.legs == _stages("annealing")[0].legs and second.augmenter is None
+
+
+@pytest.mark.parametrize("expression", ["mate+ard", "rslad+mate", "prokd+mate+rslad"])
+def test_two_attacks_on_images_are_refused(expression: str) -> None:
+    """One batch has one set of extra images."""
+    with pytest.raises(MethodError, match="augmenter"):
+        _stages(expression, IMAGES)
 
 
 def test_annealing_plus_kd_anneals_hintons_loss() -> None:
@@ -122,7 +165,10 @@ def test_unknown_part_of_a_composition() -> None:
 
 
 def test_a_composition_is_defined_where_all_its_parts_are() -> None:
-    """Regression is possible with ``kd+mate``, not when a part is for classes only."""
-    METHODS.build("kd+mate").check_kind("text-regression")
-    with pytest.raises(MethodError, match="is not defined for images"):
-        METHODS.build("kd+mate").check_kind("images")
+    """``kd+mate`` is for everything, ``kd+ard`` for images only."""
+    assert METHODS.build("kd+mate").supported_kinds() == sorted(KINDS)
+    assert METHODS.build("kd+ard", kind=IMAGES).supported_kinds() == [IMAGES]
+    with pytest.raises(MethodError, match="method ard is not defined for text-classification"):
+        METHODS.build("kd+ard")
+    with pytest.raises(MethodError, match="is not defined for sound"):
+        METHODS.build("kd+mate").check_kind("sound")

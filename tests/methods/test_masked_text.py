@@ -22,9 +22,12 @@ from transformers import (
     RobertaConfig,
 )
 
-from kdbench.methods.augment.base import AugmenterContext, Inputs
+from kdbench.inputs.base import Inputs
+from kdbench.inputs.text import TextReader
+from kdbench.methods.augment.base import AugmenterContext, Batch
 from kdbench.methods.augment.masked_text import MaskedText
 from kdbench.methods.augment.masked_text_run import MaskedTextRun, masked_logits
+from kdbench.methods.base import Outputs
 from kdbench.models.tiny import tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
@@ -105,7 +108,7 @@ class Game:
         made = generator or _generator(family)
         context = AugmenterContext(
             student=student,
-            tokenizer=TOKENIZER,
+            reader=TextReader(TOKENIZER, 64),
             generator=lambda steps: made,
             batch=lambda number: _inputs(texts, family),
             regression=outputs == 1,
@@ -115,6 +118,16 @@ class Game:
         run = settings.start(context)
         assert isinstance(run, MaskedTextRun)
         return cls(run, student, teacher, made)
+
+    def before_update(self, step: int) -> None:
+        """The generator's turn."""
+        self.run.before_update(step, lambda: self.teacher)
+
+    def augment(self, inputs: Inputs, step: int) -> Inputs:
+        """x' of a batch; masked text looks at neither labels nor the teacher."""
+        count = len(inputs["input_ids"])
+        batch = Batch(inputs, torch.zeros(count), Outputs(torch.zeros(count, 3)), lambda: self.teacher)
+        return self.run.augment(batch, step)
 
 
 @contextmanager
@@ -147,7 +160,7 @@ def test_about_thirty_percent_of_ordinary_tokens_are_masked_and_no_special_one()
     """[CLS], [SEP] and padding stay; the generator reads [MASK] in the holes and the text elsewhere."""
     game, inputs = Game.start(), _inputs(SENTENCES * 200)
     with _calls(game.generator.base_model) as calls:
-        game.run.augment(inputs, 0)
+        game.augment(inputs, 0)
     read = calls[0][0]["input_ids"]
     holes = read != inputs["input_ids"]
     ordinary = ~torch.isin(inputs["input_ids"], SPECIAL)
@@ -161,7 +174,7 @@ def test_augmented_text_differs_in_masked_positions_only() -> None:
     game, inputs = Game.start(), _inputs(SENTENCES * 20)
     before = {name: value.clone() for name, value in inputs.items()}
     with _calls(game.generator.base_model) as calls:
-        augmented = game.run.augment(inputs, 3)
+        augmented = game.augment(inputs, 3)
     holes = calls[0][0]["input_ids"] != inputs["input_ids"]
     assert _same(before, inputs)
     changed = augmented["input_ids"] != inputs["input_ids"]
@@ -173,7 +186,7 @@ def test_augmenting_needs_no_gradient_and_trains_nothing() -> None:
     """The student's updates never reach the generator."""
     game = Game.start()
     before = _weights(game.generator)
-    augmented = game.run.augment(_inputs(), 0)
+    augmented = game.augment(_inputs(), 0)
     game.student(**augmented).logits.sum().backward()
     assert _same(before, _weights(game.generator))
     assert all(parameter.grad is None for parameter in game.generator.parameters())
@@ -185,7 +198,7 @@ def test_masks_depend_on_seed_and_step_alone() -> None:
     def holes(seed: int, step: int) -> Tensor:
         game = Game.start(seed=seed)
         with _calls(game.generator.base_model) as calls:
-            game.run.augment(_inputs(SENTENCES * 5), step)
+            game.augment(_inputs(SENTENCES * 5), step)
         return calls[0][0]["input_ids"] == TOKENIZER.mask_token_id
 
     assert torch.equal(holes(0, 4), holes(0, 4))
@@ -196,14 +209,14 @@ def test_a_batch_that_chance_spared_gets_its_first_ordinary_token_masked() -> No
     """Otherwise there would be nothing to train on."""
     game, inputs = Game.start(replace(SETTINGS, mask_rate=1e-9)), _inputs()
     with _calls(game.generator.base_model) as calls:
-        game.run.augment(inputs, 0)
+        game.augment(inputs, 0)
     assert (calls[0][0]["input_ids"] != inputs["input_ids"]).nonzero().tolist() == [[0, 1]]
 
 
 def test_a_batch_of_empty_texts_stays_as_it_is() -> None:
     """Nothing but special tokens: no hole, no crash."""
     inputs = _inputs(["", ""])
-    augmented = Game.start().run.augment(inputs, 0)
+    augmented = Game.start().augment(inputs, 0)
     assert _same(augmented, inputs)
 
 
@@ -216,7 +229,7 @@ def test_samples_follow_the_generators_distribution() -> None:
     game = Game.start(replace(SETTINGS, mask_rate=1 - 1e-9), generator=generator)
     inputs = _inputs(["the film"] * 4000)
     torch.manual_seed(0)
-    sampled = game.run.augment(inputs, 0)["input_ids"]
+    sampled = game.augment(inputs, 0)["input_ids"]
     masked = inputs["input_ids"][:1].clone()
     masked[0, 1:-1] = TOKENIZER.mask_token_id
     with torch.no_grad():
@@ -231,7 +244,7 @@ def test_straight_through_forward_equals_reading_the_sampled_ids(family: str) ->
     """Student and teacher see the same words, each through its own word embeddings."""
     game, inputs = Game.start(family=family), _inputs(family=family)
     with _calls(game.generator.base_model) as read, _calls(game.student) as student, _calls(game.teacher) as teacher:
-        game.run.before_update(0, game.teacher)
+        game.before_update(0)
     assert len(student) == len(teacher) == SETTINGS.generator_steps
     holes = read[0][0]["input_ids"] == TOKENIZER.mask_token_id
     (seen, out), (teacher_seen, teacher_out) = student[0], teacher[0]
@@ -251,7 +264,7 @@ def test_holes_are_never_filled_with_padding() -> None:
     with torch.no_grad():
         generator.cls.predictions.bias[TOKENIZER.pad_token_id] += 20
     inputs = _inputs()
-    augmented = Game.start(generator=generator).run.augment(inputs, 0)["input_ids"]
+    augmented = Game.start(generator=generator).augment(inputs, 0)["input_ids"]
     assert torch.equal(augmented == TOKENIZER.pad_token_id, inputs["input_ids"] == TOKENIZER.pad_token_id)
 
 
@@ -261,7 +274,7 @@ def test_generator_updates_touch_the_generator_only(outputs: int) -> None:
     game = Game.start(outputs=outputs)
     models = (game.student, game.teacher)
     before, generator = [_weights(model) for model in models], _weights(game.generator)
-    game.run.before_update(0, game.teacher)
+    game.before_update(0)
     assert all(_same(old, _weights(model)) for old, model in zip(before, models, strict=True))
     assert all(parameter.grad is None for model in models for parameter in model.parameters())
     assert all(parameter.requires_grad for parameter in game.student.parameters())
@@ -276,7 +289,7 @@ def test_rounds_start_at_every_multiple_of_the_students_steps() -> None:
     counts = []
     for step in range(10):
         with _calls(game.student) as calls:
-            game.run.before_update(step, game.teacher)
+            game.before_update(step)
         counts.append(len(calls))
     assert counts == [2, 0, 0, 0, 0, 2, 0, 0, 0, 0]
 
@@ -288,7 +301,7 @@ def test_every_generator_update_has_a_batch_and_masks_of_its_own() -> None:
     run = SETTINGS.start(context)
     with _calls(game.generator.base_model) as calls:
         for step in (0, 5):
-            run.before_update(step, game.teacher)
+            run.before_update(step, lambda: game.teacher)
     masks = [(kwargs["input_ids"] == TOKENIZER.mask_token_id).flatten().tolist() for kwargs, _ in calls]
     assert asked == [0, 1, 2, 3]
     assert all(one != other for index, one in enumerate(masks) for other in masks[:index])
@@ -310,7 +323,7 @@ def _first_divergence(kind: str, outputs: int, seed: int, generator: PreTrainedM
     game = Game.start(settings, generator=generator, seed=seed, outputs=outputs)
     kept = _weights(generator)
     with _calls(game.student) as student, _calls(game.teacher) as teacher:
-        game.run.before_update(0, game.teacher)
+        game.before_update(0)
     generator.load_state_dict(kept)
     return _divergence(student[0][1].logits, teacher[0][1].logits, "mse" if outputs == 1 else kind)
 
@@ -322,7 +335,7 @@ def test_the_generator_climbs(kind: str, outputs: int) -> None:
     before = np.array([_first_divergence(kind, outputs, seed, generator) for seed in range(20, 32)])
     settings = replace(CLIMB, generator_steps=40, generator_learning_rate=2e-2, divergence=kind)
     game = Game.start(settings, generator=generator, outputs=outputs)
-    game.run.before_update(0, game.teacher)
+    game.before_update(0)
     after = np.array([_first_divergence(kind, outputs, seed, generator) for seed in range(20, 32)])
     gain = after - before
     assert gain.mean() > 5 * gain.std() / len(gain) ** 0.5
@@ -338,7 +351,7 @@ def test_generator_gradients_are_clipped() -> None:
 
     game = Game.start(replace(SETTINGS, generator_clip_norm=1e-3))
     game.run.optimizer.register_step_pre_hook(note)
-    game.run.before_update(0, game.teacher)
+    game.before_update(0)
     assert len(norms) == 2 and max(norms) <= 1.001e-3
 
 
@@ -346,13 +359,13 @@ def test_state_and_restore_continue_the_game_bit_for_bit() -> None:
     """Generator, optimizer and the number of updates; the second run gets another generator first."""
     straight = Game.start()
     for step in (0, 5):
-        straight.run.before_update(step, straight.teacher)
+        straight.before_update(step)
     broken = Game.start()
-    broken.run.before_update(0, broken.teacher)
+    broken.before_update(0)
     state = {name: value.clone() for name, value in broken.run.state().items()}
     resumed = Game.start(generator=_generator(seed=8))
     resumed.run.restore(state)
-    resumed.run.before_update(5, resumed.teacher)
+    resumed.before_update(5)
     assert _same(_weights(straight.generator), _weights(resumed.generator))
     assert _same(straight.run.state(), resumed.run.state())
 
@@ -362,7 +375,7 @@ def test_the_game_is_reproducible() -> None:
     first, second = Game.start(), Game.start()
     for noise, game in enumerate((first, second)):
         torch.manual_seed(noise)
-        game.run.before_update(0, game.teacher)
+        game.before_update(0)
     assert _same(_weights(first.generator), _weights(second.generator))
 
 

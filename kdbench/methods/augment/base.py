@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-Inputs = dict[str, Tensor]
+from kdbench.inputs.base import Inputs, Reader
+from kdbench.methods.base import Outputs
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class AugmenterContext:
 
     Attributes:
         student: the model in training.
-        tokenizer: shared by all models.
+        reader: how all models read examples.
         generator: builds the pair's generator, ready to use; called at most once.
         batch: inputs of a training batch by number, from an order of its own.
         regression: whether logits are scores.
@@ -27,7 +28,7 @@ class AugmenterContext:
     """
 
     student: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    reader: Reader
     generator: Callable[[int], PreTrainedModel]
     batch: Callable[[int], Inputs]
     regression: bool
@@ -35,15 +36,35 @@ class AugmenterContext:
     precision: str
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What is to be augmented.
+
+    Attributes:
+        inputs: what the student and the teacher read.
+        labels: ``(batch,)``.
+        teacher: the teacher's outputs on ``inputs``, its logits scaled.
+        teacher_model: the teacher itself, frozen; asking for it loads it.
+    """
+
+    inputs: Inputs
+    labels: Tensor
+    teacher: Outputs
+    teacher_model: Callable[[], PreTrainedModel]
+
+
 class AugmenterRun(Protocol):
     """An augmenter at work on one stage."""
 
-    def before_update(self, step: int, teacher: PreTrainedModel) -> None:
+    def before_update(self, step: int, teacher: Callable[[], PreTrainedModel]) -> None:
         """Called before student update ``step`` of the stage: the place for adversarial updates."""
         ...
 
-    def augment(self, inputs: Inputs, step: int) -> Inputs:
-        """The extra inputs that go with a batch; the original is left as it is."""
+    def augment(self, batch: Batch, step: int) -> Inputs:
+        """The extra inputs that go with a batch; the original is left as it is.
+
+        They may hold several views of every example: ``k`` times the batch, one whole view after the other.
+        """
         ...
 
     def state(self) -> dict[str, Tensor]:

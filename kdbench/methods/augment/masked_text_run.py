@@ -8,6 +8,8 @@ sample is plain token ids, which costs neither a ``(tokens, vocabulary)`` produc
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
@@ -15,9 +17,11 @@ from transformers import PreTrainedModel
 
 from kdbench.errors import ModelError
 from kdbench.hashing import derive_seed
+from kdbench.inputs.base import Inputs
+from kdbench.inputs.text import TextReader
 from kdbench.machine import release_memory
-from kdbench.methods import losses
-from kdbench.methods.augment.base import AugmenterContext, Inputs
+from kdbench.methods.augment.base import AugmenterContext, Batch
+from kdbench.methods.augment.inner import autocast, divergence
 from kdbench.methods.augment.masked_text import MaskedText
 from kdbench.methods.augment.straight_through import StraightThrough, sample_tokens
 
@@ -33,22 +37,25 @@ class MaskedTextRun:
         self.context = context
         self.generator = context.generator(settings.warmup_steps).train()
         self.optimizer = torch.optim.AdamW(self.generator.parameters(), lr=settings.generator_learning_rate)
-        self.special = torch.tensor(sorted(set(context.tokenizer.all_special_ids)), device=self.generator.device)
-        self.mask_token = int(context.tokenizer.mask_token_id)
+        assert isinstance(context.reader, TextReader)
+        tokenizer = context.reader.tokenizer
+        self.special = torch.tensor(sorted(set(tokenizer.all_special_ids)), device=self.generator.device)
+        self.mask_token = int(tokenizer.mask_token_id)
         self._updates = 0
 
-    def before_update(self, step: int, teacher: PreTrainedModel) -> None:
+    def before_update(self, step: int, teacher: Callable[[], PreTrainedModel]) -> None:
         """At the start of every round, ``generator_steps`` updates that maximise the divergence."""
         if step % self.settings.student_steps:
             return
         self.context.student.requires_grad_(False)
         for _ in range(self.settings.generator_steps):
-            self._maximise(teacher)
+            self._maximise(teacher())
         self.context.student.requires_grad_(True)
 
-    def augment(self, inputs: Inputs, step: int) -> Inputs:
+    def augment(self, batch: Batch, step: int) -> Inputs:
         """x': masked tokens replaced by samples of the generator; the teacher and student read ids."""
-        with torch.no_grad(), self._autocast():
+        inputs = batch.inputs
+        with torch.no_grad(), autocast(self.generator, self.context.precision):
             masked, holes = self._mask(inputs["input_ids"], ("student", step))
             logits = masked_logits(self.generator, {**inputs, "input_ids": masked}, holes)
             filled = masked.clone()
@@ -82,7 +89,7 @@ class MaskedTextRun:
     def _maximise(self, teacher: PreTrainedModel) -> None:
         inputs = self.context.batch(self._updates)
         torch.manual_seed(derive_seed("generator", self.context.seed, self._updates))
-        with self._autocast():
+        with autocast(self.generator, self.context.precision):
             masked, holes = self._mask(inputs["input_ids"], ("generator", self._updates))
             logits = masked_logits(self.generator, {**inputs, "input_ids": masked}, holes)
             models = (self.context.student, teacher)
@@ -91,12 +98,9 @@ class MaskedTextRun:
             student, target = (
                 _run_filled(model, inputs, holes, filling) for model, filling in zip(models, fillings, strict=True)
             )
-        if self.settings.divergence == "mse" or self.context.regression:
-            divergence = losses.mse(student, target)
-        else:
-            divergence = losses.soft_cross_entropy(student, target)
+        distance = divergence(self.settings.divergence, student, target, regression=self.context.regression)
         self.optimizer.zero_grad()
-        (-divergence).backward()
+        (-distance).backward()
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.settings.generator_clip_norm)
         self.optimizer.step()
         self._updates += 1
@@ -104,10 +108,6 @@ class MaskedTextRun:
     def _ordinary_only(self, logits: Tensor) -> Tensor:
         """No hole is filled with a special token: padding in mid-sentence would shift a RoBERTa's positions."""
         return logits.index_fill(-1, self.special, -torch.inf)
-
-    def _autocast(self) -> torch.autocast:
-        enabled = self.context.precision == "bf16"
-        return torch.autocast(self.generator.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     def _mask(self, ids: Tensor, salt: tuple[str, int]) -> tuple[Tensor, Tensor]:
         """Mask each ordinary token with probability ρ; returns ids and the ``(batch, length)`` holes.

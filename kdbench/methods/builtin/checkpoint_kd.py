@@ -6,7 +6,7 @@ from pydantic import Field
 
 from kdbench.errors import MethodError
 from kdbench.methods.base import TeacherRef, Trajectory
-from kdbench.methods.builtin.kd import KDConfig, OneTeacher
+from kdbench.methods.builtin.kd import KDConfig, OneTeacher, on_images
 from kdbench.methods.registry import register_method
 
 
@@ -21,6 +21,8 @@ class CheckpointKD(OneTeacher):
         """Settings of ``checkpoint-kd``."""
 
         checkpoint: int = Field(0, description="k, counted from 0; negative counts from the end")
+
+    ImageConfig = on_images(Config)
 
     def teacher(self, trajectory: Trajectory) -> TeacherRef:
         """Checkpoint k."""

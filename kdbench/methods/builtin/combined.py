@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, PositiveFloat
 
 from kdbench.budget import Updates
+from kdbench.methods.augment.adversarial_images import SmallBallConfig
+from kdbench.methods.augment.masked_text import MaskedTextConfig
 from kdbench.methods.base import Method, Stage, Trajectory
-from kdbench.methods.builtin.mate import MaskedTextConfig
 from kdbench.methods.objectives import CrossEntropy, LogitMSE
 from kdbench.methods.registry import register_method
-from kdbench.methods.schedules import annealed, constant
+from kdbench.methods.schedules import constant
+from kdbench.methods.settings import AnnealedTeacher
 
 
 @register_method("combined", cite="Li et al., Findings of EMNLP 2021")
@@ -21,23 +21,29 @@ class CombinedKD(Method):
     The generator maximises MSE(zS(x'), zT(x')), 10 updates for every 100 of the student. Stage II,
     from the best student of stage I: L = CE(y, zS(x)) on original data, the generator idle.
     Released settings: 30 + 10 epochs, Tmax 10, lr 2e-5, batch 32.
+
+    Images are an extension of the paper: x' is found by projected gradient steps in a small L∞ ball that
+    maximise the same MSE(zS(x'), zT(x')). The ball is our choice, the schedule that of ``annealing`` on images.
     """
 
-    class Config(MaskedTextConfig):
+    class Config(AnnealedTeacher, MaskedTextConfig):
         """Settings of ``combined``."""
 
-        max_temperature: int = Field(10, ge=1, description="Tmax")
-        teacher: Literal["best", "final"] = Field("best", description="which checkpoint of the trajectory teaches")
         epochs: tuple[PositiveFloat, PositiveFloat] = Field(
             (30, 10), description="released epochs of the two stages; a matched budget keeps their proportion"
+        )
+
+    class ImageConfig(AnnealedTeacher, SmallBallConfig):
+        """Settings of ``combined`` on images."""
+
+        epochs: tuple[PositiveFloat, PositiveFloat] = Field(
+            (200, 200), description="epochs of the two stages; a matched budget keeps their proportion"
         )
 
     def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
         """Annealed logits on x and x', then labels on x."""
         first, second = budget.split(self.config.epochs)
-        teacher = trajectory.named(self.config.teacher)
-        legs = annealed(first, teacher, self.config.max_temperature)
         return [
-            Stage("annealing+mate", legs, LogitMSE(), self.config.augmenter("mse")),
+            Stage("annealing+mate", self.config.legs(first, trajectory), LogitMSE(), self.config.augmenter("mse")),
             Stage("labels", constant(second), CrossEntropy(), start="best"),
         ]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, MethodConfig, Part, Stage, TeacherRef, Trajectory
+from kdbench.methods.base import Method, MethodConfig, Part, Stage, TeacherRef, Trajectory, with_defaults
 from kdbench.methods.objectives import KDObjective
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
+from kdbench.methods.settings import TeacherChoice
 
 
 class KDConfig(MethodConfig):
@@ -23,6 +22,11 @@ class KDConfig(MethodConfig):
     def objective(self) -> KDObjective:
         """α·CE + (1-α)·T²·KL with these settings."""
         return KDObjective(self.alpha, self.temperature)
+
+
+def on_images(config: type[KDConfig]) -> type[MethodConfig]:
+    """The same settings with Hinton's loss as papers use it on CIFAR: labels weigh little, T is 4, 200 epochs."""
+    return with_defaults(config, alpha=0.1, temperature=4.0, epochs=200)
 
 
 class OneTeacher(Method):
@@ -42,13 +46,13 @@ class OneTeacher(Method):
 class KD(OneTeacher):
     """L = α·CE(y, zS) + (1-α)·T²·KL(pT ‖ pS), KL summed over classes, mean over the batch.
 
-    Defaults for text: α = 0.5, T = 2.
+    Defaults: α = 0.5, T = 2 for text, α = 0.1, T = 4 for images.
     """
 
-    class Config(KDConfig):
+    class Config(TeacherChoice, KDConfig):
         """Settings of ``kd``."""
 
-        teacher: Literal["best", "final"] = Field("best", description="which checkpoint of the trajectory teaches")
+    ImageConfig = on_images(Config)
 
     def teacher(self, trajectory: Trajectory) -> TeacherRef:
         """The chosen checkpoint of the trajectory."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, MethodConfig, Stage, Trajectory
+from kdbench.methods.base import Method, MethodConfig, Stage, Trajectory, with_defaults
 from kdbench.methods.objectives import CrossEntropy
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
@@ -13,15 +13,20 @@ from kdbench.methods.schedules import constant
 
 @register_method("label-smoothing", cite="Szegedy et al., CVPR 2016")
 class LabelSmoothing(Method):
-    """L = CE(y', zS) with y' = (1-s)·y + s/C: a control without a teacher. For classes only."""
+    """L = CE(y', zS) with y' = (1-s)·y + s/C: a control without a teacher. For classes only.
 
-    kinds = ("text-classification",)
+    On images 200 epochs, as the students of ``kd`` have.
+    """
+
+    kinds = ("text-classification", "image-classification")
 
     class Config(MethodConfig):
         """Settings of ``label-smoothing``."""
 
         smoothing: float = Field(0.1, gt=0, lt=1, description="s, mass spread evenly over all classes")
         epochs: float = Field(3, gt=0, description="epochs under the paper budget")
+
+    ImageConfig = with_defaults(Config, epochs=200)
 
     def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
         """One stage on smoothed labels."""

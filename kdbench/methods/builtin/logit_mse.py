@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, MethodConfig, Part, Stage, Trajectory
+from kdbench.methods.base import Method, Part, Stage, Trajectory, with_defaults
 from kdbench.methods.objectives import LogitMSE
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
+from kdbench.methods.settings import TeacherChoice
 
 
 @register_method("logit-mse", cite="Ba & Caruana, NeurIPS 2014; Kim et al., IJCAI 2021")
 class LogitRegression(Method):
-    """L = α·CE(y, zS) + (1-α)·MSE(zS, zT), mean over batch and classes; labels unused by default."""
+    """L = α·CE(y, zS) + (1-α)·MSE(zS, zT), mean over batch and classes; labels unused by default.
 
-    class Config(MethodConfig):
+    On images 200 epochs, our choice: those of stage I of ``annealing``, whose control it is.
+    """
+
+    class Config(TeacherChoice):
         """Settings of ``logit-mse``."""
 
         alpha: float = Field(0.0, ge=0, lt=1, description="weight of the labels")
-        teacher: Literal["best", "final"] = Field("best", description="which checkpoint of the trajectory teaches")
         epochs: float = Field(3, gt=0, description="epochs under the paper budget")
+
+    ImageConfig = with_defaults(Config, epochs=200)
 
     def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
         """One stage with one teacher."""

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, PositiveFloat
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, MethodConfig, Objective, Stage, TeacherRef, Trajectory
+from kdbench.methods.base import Method, MethodConfig, Objective, Stage, TeacherRef, Trajectory, with_defaults
 from kdbench.methods.objectives import CrossEntropy, KDObjective, LogitMSE
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import anchors, constant, falling_temperatures, walk
@@ -19,7 +19,7 @@ class ProKD(Method):
 
     Φi = 1/τi with τ falling linearly from τmax to 1. Task stage, from the best student of the general
     stage: L = CE(y, zS). A reconstruction: only the abstract could be read, so the spacing, the loss,
-    τmax and the stage lengths are settings, not the paper's word.
+    τmax and the stage lengths are settings, not the paper's word; the lengths are those of ``annealing``.
     """
 
     class Config(MethodConfig):
@@ -33,6 +33,8 @@ class ProKD(Method):
         epochs: tuple[PositiveFloat, PositiveFloat] = Field(
             (14, 4), description="epochs of the two stages; a matched budget keeps their proportion"
         )
+
+    ImageConfig = with_defaults(Config, epochs=(200, 200))
 
     def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
         """The walk, then the labels."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kdbench.methods.base import TeacherRef, Trajectory
-from kdbench.methods.builtin.kd import KDConfig, OneTeacher
+from kdbench.methods.builtin.kd import KDConfig, OneTeacher, on_images
 from kdbench.methods.registry import register_method
 
 
@@ -13,6 +13,8 @@ class RandomTeacher(OneTeacher):
 
     class Config(KDConfig):
         """Settings of ``random-teacher``."""
+
+    ImageConfig = on_images(Config)
 
     def teacher(self, trajectory: Trajectory) -> TeacherRef:
         """Random weights, drawn from the cell's seed."""

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from kdbench.budget import Updates
 from kdbench.methods.base import Method, Stage, TeacherRef, Trajectory
-from kdbench.methods.builtin.kd import KDConfig
+from kdbench.methods.builtin.kd import KDConfig, on_images
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import anchors, walk
 
@@ -23,6 +23,8 @@ class RCO(Method):
         """Settings of ``rco``."""
 
         anchors: int = Field(4, ge=1, description="number of anchors; all checkpoints when there are fewer")
+
+    ImageConfig = on_images(Config)
 
     def stages(self, budget: Updates, trajectory: Trajectory) -> list[Stage]:
         """One stage that changes teachers."""

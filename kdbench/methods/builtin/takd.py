@@ -6,7 +6,7 @@ from typing import Any
 
 from kdbench.errors import MethodError
 from kdbench.methods.base import TeacherRef, Trajectory
-from kdbench.methods.builtin.kd import KDConfig, OneTeacher
+from kdbench.methods.builtin.kd import KDConfig, OneTeacher, on_images
 from kdbench.methods.registry import register_method
 
 
@@ -20,6 +20,13 @@ class TAKD(OneTeacher):
 
     class Config(KDConfig):
         """Settings of ``takd``, the same for every link of the chain."""
+
+    ImageConfig = on_images(Config)
+
+    @property
+    def needs_assistant(self) -> bool:
+        """Always."""
+        return True
 
     def teacher(self, trajectory: Trajectory) -> TeacherRef:
         """The assistant that is nearest to the student."""

@@ -1,4 +1,4 @@
-"""Objectives: frozen settings that turn outputs into named loss terms.
+"""Objectives on logits: frozen settings that turn outputs into named loss terms.
 
 For regression every logit-matching term is an MSE between scores and every CE is an MSE against
 the gold score. Torch is imported when a loss is computed, not when a method is planned.
@@ -10,38 +10,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from kdbench.methods.base import Context, Outputs
+from kdbench.methods.objectives.common import (
+    HardTerm,
+    HintonTerms,
+    NoTeacher,
+    WithTeacher,
+    hinton_loss,
+    required,
+    supervised_loss,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def supervised_loss(student: Outputs, labels: Tensor, context: Context, smoothing: float = 0.0) -> Tensor:
-    """CE against class indices, or MSE against scores."""
-    from kdbench.methods import losses
-
-    if context.regression:
-        return losses.mse(student.logits.squeeze(-1), labels)
-    return losses.cross_entropy(student.logits, labels, smoothing)
-
-
-class _NoTeacher:
-    """An objective that needs labels only."""
-
-    uses_teacher = False
-
-    def soft(self, student: Outputs, teacher: Outputs, context: Context) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
-
-
-class _Teacher:
-    """An objective that compares with a teacher."""
-
-    uses_teacher = True
-
-
 @dataclass(frozen=True)
-class CrossEntropy(_NoTeacher):
+class CrossEntropy(NoTeacher):
     """CE(y, zS), with label smoothing where asked for."""
 
     smoothing: float = 0.0
@@ -52,7 +36,7 @@ class CrossEntropy(_NoTeacher):
 
 
 @dataclass(frozen=True)
-class KDObjective(_Teacher):
+class KDObjective(WithTeacher):
     """α·CE + (1-α)·D(zS, zT): D is T²·KL (Hinton et al. 2015) or the soft cross-entropy (MATE-KD)."""
 
     alpha: float
@@ -76,7 +60,7 @@ class KDObjective(_Teacher):
 
 
 @dataclass(frozen=True)
-class LogitMSE(_Teacher):
+class LogitMSE(WithTeacher):
     """α·CE + (1-α)·MSE(zS, zT); with α = 0 labels are not looked at."""
 
     alpha: float = 0.0
@@ -93,7 +77,7 @@ class LogitMSE(_Teacher):
 
 
 @dataclass(frozen=True)
-class ContinuationObjective(_Teacher):
+class ContinuationObjective(WithTeacher):
     """ψ·CE + (1-ψ)·max(0, ‖zS - Φ·zT‖² - m·Φ), with ψ rising linearly, then fixed at 1.
 
     Attributes:
@@ -123,3 +107,68 @@ class ContinuationObjective(_Teacher):
             return {}
         margin = self.margin * context.scale
         return {"soft": weight * losses.hinged_squared_distance(student.logits, teacher.logits, margin)}
+
+
+@dataclass(frozen=True)
+class DecoupledKD(HardTerm):
+    """hard·CE + w·T²·(α·TCKD + β·NCKD), w rising linearly to 1 over ``warmup`` (Zhao et al. 2022).
+
+    Attributes:
+        alpha: weight of the target class against the rest.
+        beta: weight of the other classes among themselves; without effect when there are two classes.
+        temperature: T.
+        warmup: share of the stage in which the teacher's terms rise.
+    """
+
+    alpha: float = 1.0
+    beta: float = 8.0
+    temperature: float = 4.0
+    warmup: float = 1 / 12
+
+    def soft(self, student: Outputs, teacher: Outputs, context: Context) -> dict[str, Tensor]:
+        """TCKD and NCKD, weighted."""
+        from kdbench.methods import losses
+
+        labels = required(context.labels, "labels")
+        target, others = losses.decoupled_divergences(student.logits, teacher.logits, labels, self.temperature)
+        weight = min(context.progress / self.warmup, 1.0) if self.warmup else 1.0
+        scale = weight * self.temperature**2
+        return {"target": scale * self.alpha * target, "others": scale * self.beta * others}
+
+
+@dataclass(frozen=True)
+class RelationalLogits(HardTerm):
+    """hard·CE + T²·(β·(1 - ρ of rows) + γ·(1 - ρ of columns)) of the probabilities (DIST, Huang et al. 2022).
+
+    Attributes:
+        beta: weight of the inter-class relation, rows.
+        gamma: weight of the intra-class relation, columns.
+        temperature: T of both softmaxes.
+    """
+
+    beta: float = 2.0
+    gamma: float = 2.0
+    temperature: float = 4.0
+
+    def soft(self, student: Outputs, teacher: Outputs, context: Context) -> dict[str, Tensor]:
+        """Both relations, weighted."""
+        from kdbench.methods import losses
+
+        pS, pT = ((outputs.logits / self.temperature).softmax(-1) for outputs in (student, teacher))  # noqa: N806
+        scale = self.temperature**2
+        return {
+            "inter": scale * self.beta * losses.pearson_distance(pS, pT),
+            "intra": scale * self.gamma * losses.pearson_distance(pS.T, pT.T),
+        }
+
+
+@dataclass(frozen=True)
+class StandardizedKD(HintonTerms):
+    """hard·CE + kd·T²·KL of logits brought to mean 0 and deviation 1 in every row (Sun et al. 2024)."""
+
+    def soft(self, student: Outputs, teacher: Outputs, context: Context) -> dict[str, Tensor]:
+        """kd·T²·KL of the z-scores."""
+        from kdbench.methods import losses
+
+        standard = [Outputs(losses.standardized(outputs.logits)) for outputs in (student, teacher)]
+        return {"soft": self.kd_weight * hinton_loss(standard[0], standard[1], context, self.temperature)}

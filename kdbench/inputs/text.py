@@ -1,24 +1,24 @@
-"""Token ids as flat arrays, and batches cut from them: bucketed by length, padded to their longest."""
+"""Texts: token ids as flat arrays, and batches cut from them, padded to their longest."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from kdbench.hashing import derive_seed
-from kdbench.tasks.dataset import Examples
+from kdbench.inputs.base import Inputs, Reader
+from kdbench.tasks.dataset import TextExamples
 
-Inputs = dict[str, Tensor]
 WIDTHS = 4  # few different shapes: every new one costs the matrix library time, and megabytes that it keeps
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedTexts:
     """A tokenised split; row ``i`` is ``tokens[starts[i]:starts[i + 1]]``.
 
     Attributes:
@@ -35,6 +35,8 @@ class Encoded:
     labels: np.ndarray
     pad: int
 
+    augmented: ClassVar[bool] = False
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -43,8 +45,12 @@ class Encoded:
         """``(n,)`` tokens in each row."""
         return np.diff(self.starts)
 
-    def collate(self, rows: np.ndarray) -> Inputs:
-        """Model inputs of some rows, ``(batch, width)`` int64, padded on the right.
+    def to(self, device: torch.device) -> EncodedTexts:
+        """Itself: token ids are few, and padded on the CPU."""
+        return self
+
+    def collate(self, rows: np.ndarray, view: int | None = None) -> Inputs:
+        """Model inputs of some rows, ``(batch, width)`` int64, padded on the right; the same in every view.
 
         ``width`` is the longest row, rounded up to a multiple of ``WIDTHS``.
         """
@@ -67,7 +73,33 @@ class Encoded:
             yield order[start : start + batch_size]
 
 
-def encode(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
+@dataclass(frozen=True)
+class TextReader:
+    """A tokenizer, and the length at which inputs are cut."""
+
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+
+    def encode(self, examples: TextExamples) -> EncodedTexts:
+        """Tokenise a split in one pass."""
+        return encode(examples, self.tokenizer, self.max_length)
+
+    def save(self, folder: Path) -> None:
+        """The tokenizer's files."""
+        self.tokenizer.save_pretrained(folder)
+
+    def differs(self, other: Reader) -> str | None:
+        """Two models can share token ids only when they share their whole vocabulary."""
+        assert isinstance(other, TextReader)
+        if self.tokenizer.get_vocab() == other.tokenizer.get_vocab():
+            return None
+        return (
+            f"do not share one vocabulary ({len(self.tokenizer)} and {len(other.tokenizer)} tokens): "
+            "a pair needs models of one tokenizer family"
+        )
+
+
+def encode(examples: TextExamples, tokenizer: PreTrainedTokenizerBase, max_length: int) -> EncodedTexts:
     """Tokenise a split in one pass; rows are cut at ``max_length`` or what the model can read."""
     names = tokenizer.model_input_names
     batch = tokenizer(
@@ -80,7 +112,7 @@ def encode(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: i
     )
     lengths = [len(ids) for ids in batch["input_ids"]]
     types = batch.get("token_type_ids")
-    return Encoded(
+    return EncodedTexts(
         tokens=_flat(batch["input_ids"]),
         types=None if types is None else _flat(types),
         starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
@@ -91,38 +123,3 @@ def encode(examples: Examples, tokenizer: PreTrainedTokenizerBase, max_length: i
 
 def _flat(rows: list[list[int]]) -> np.ndarray:
     return np.fromiter((token for row in rows for token in row), dtype=np.int64)
-
-
-class BatchStream:
-    """The endless, reproducible order of training batches.
-
-    Every epoch is a new permutation, cut into pools; inside a pool rows are sorted by length and cut
-    into batches, and the batches of an epoch are shuffled. Batch ``step`` depends on the seed and the
-    step alone, so a resumed training sees what an uninterrupted one would have seen.
-    """
-
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, pool: int = 50) -> None:
-        self.lengths = lengths
-        self.batch_size = batch_size
-        self.seed = seed
-        self.pool = pool * batch_size
-        self.per_epoch = -(-len(lengths) // batch_size)
-        self._epoch = -1
-        self._batches: list[np.ndarray] = []
-
-    def batch(self, step: int) -> np.ndarray:
-        """Row indices of batch ``step``."""
-        epoch, position = divmod(step, self.per_epoch)
-        if epoch != self._epoch:
-            self._epoch, self._batches = epoch, self._shuffle(epoch)
-        return self._batches[position]
-
-    def _shuffle(self, epoch: int) -> list[np.ndarray]:
-        generator = np.random.Generator(np.random.PCG64(derive_seed("order", self.seed, epoch)))
-        order = generator.permutation(len(self.lengths))
-        batches = []
-        for start in range(0, len(order), self.pool):
-            pool = order[start : start + self.pool]
-            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
-            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
-        return [batches[i] for i in generator.permutation(len(batches))]

@@ -1,0 +1,100 @@
+"""The algorithms an image attack may be made of, and their settings. Plain data, no torch.
+
+Each is torchattacks' implementation; defaults are those of the papers or of AutoAttack, never torchattacks' own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from kdbench.schema import Spec
+
+Norm = Literal["Linf", "L2"]
+
+_RESTARTS = Field(1, ge=1, description="runs from other random starts, for each target")
+_TARGETS = Field(9, ge=1, description="wrong classes aimed at, the likeliest first; at most all there are")
+
+
+class Member(Spec):
+    """What all algorithms share.
+
+    Attributes:
+        norms: those the algorithm exists for.
+    """
+
+    norms: ClassVar[tuple[Norm, ...]] = ("Linf", "L2")
+    algorithm: str
+
+
+class FGSM(Member):
+    """One step of the whole epsilon (Goodfellow et al., ICLR 2015)."""
+
+    norms = ("Linf",)
+    algorithm: Literal["fgsm"]
+
+
+class PGD(Member):
+    """Projected gradient steps on the cross-entropy from a random start (Madry et al., ICLR 2018)."""
+
+    algorithm: Literal["pgd"]
+    steps: int = Field(20, ge=1)
+    step_size: float = Field(0.25, gt=0, description="as a share of epsilon: 2/255 at 8/255")
+    random_start: bool = True
+    restarts: int = _RESTARTS
+
+
+class CW(Member):
+    """The smallest perturbation by Adam in tanh space (Carlini & Wagner, S&P 2017), with one fixed constant."""
+
+    norms = ("L2",)
+    algorithm: Literal["cw"]
+    steps: int = Field(100, ge=1)
+    constant: float = Field(1.0, gt=0, description="weight c of the margin against the perturbation's squared norm")
+    confidence: float = Field(0.0, ge=0, description="margin kappa that is aimed at")
+    learning_rate: float = Field(0.01, gt=0)
+
+
+class APGD(Member):
+    """Auto-PGD: momentum, and steps halved where progress stalls (Croce & Hein, ICML 2020)."""
+
+    algorithm: Literal["apgd-ce", "apgd-dlr"]
+    steps: int = Field(100, ge=1)
+    rho: float = Field(0.75, gt=0, lt=1, description="share of improving steps below which the step is halved")
+    restarts: int = _RESTARTS
+
+
+class TargetedAPGD(APGD):
+    """Auto-PGD on the targeted difference-of-logits ratio, from the likeliest wrong class on."""
+
+    algorithm: Literal["apgd-t"]  # type: ignore[assignment]
+    targets: int = _TARGETS
+
+
+class TargetedFAB(Member):
+    """The fast adaptive boundary attack towards one wrong class at a time (Croce & Hein, ICML 2020)."""
+
+    algorithm: Literal["fab-t"]
+    steps: int = Field(100, ge=1)
+    targets: int = _TARGETS
+    alpha_max: float = Field(0.1, gt=0, le=1)
+    eta: float = Field(1.05, ge=1, description="overshooting")
+    beta: float = Field(0.9, gt=0, le=1, description="backward step")
+    restarts: int = _RESTARTS
+
+
+class Square(Member):
+    """Random search with squares; reads logits, no gradients (Andriushchenko et al., ECCV 2020)."""
+
+    algorithm: Literal["square"]
+    queries: int = Field(5000, ge=1)
+    initial_share: float = Field(0.8, gt=0, le=1, description="of the pixels, in the first square")
+    rescale: bool = Field(False, description="shrink squares in proportion to the queries, not as for 10,000")
+    restarts: int = _RESTARTS
+
+
+AnyMember = Annotated[
+    FGSM | PGD | CW | APGD | TargetedAPGD | TargetedFAB | Square,
+    Field(discriminator="algorithm"),
+]

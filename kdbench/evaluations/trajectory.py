@@ -1,0 +1,50 @@
+"""The ``trajectory`` evaluation: how good was the teacher at each of its checkpoints, on the reported split?"""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+
+from kdbench.cells.common import pick_device
+from kdbench.cells.data import load_examples, saved_reader
+from kdbench.cells.job import CellResult, Job
+from kdbench.evaluations.classify import own_classes
+from kdbench.models.build import load_classifier
+from kdbench.tasks.metrics import compute_metric
+from kdbench.training.predict import predict, to_predictions
+
+
+def run(job: Job) -> CellResult:
+    """The task's primary metric of every checkpoint; ``examples.parquet`` has every checkpoint's predictions."""
+    spec, task = job.spec, job.spec["task"]
+    cell = job.upstream("model")
+    examples = load_examples(job, spec["dataset"], task).sample(spec["limit"], "evaluation-limit")
+    data = saved_reader(cell, task).encode(examples)
+    regression = task["kind"] == "text-regression"
+    table = pd.DataFrame({"id": examples.ids, "label": examples.labels})
+    checkpoints = []
+    trajectory = json.loads((cell / "trajectory.json").read_text(encoding="utf-8"))
+    for entry in trajectory:
+        model = load_classifier(cell / "checkpoints" / f"{entry['index']:03d}").to(pick_device(job))
+        predictions = to_predictions(predict(model, data), regression)
+        if not regression:
+            predictions = own_classes(spec["dataset"], task["labels"])[predictions]
+        table[f"prediction_{entry['index']}"] = predictions
+        score = compute_metric(spec["metrics"][0], predictions, examples.labels)
+        checkpoints.append(
+            {
+                "index": entry["index"],
+                "epoch": entry["epoch"],
+                "step": entry["step"],
+                "selection": entry["score"],
+                "score": score,
+            }
+        )
+        job.report({"stage": "trajectory", "step": len(checkpoints), "total": len(trajectory), "terms": {}})
+    table.to_parquet(job.out / "examples.parquet")
+    return CellResult(
+        metrics={f"best_{spec['metrics'][0]}": max(entry["score"] for entry in checkpoints)},
+        details={"checkpoints": checkpoints, "examples": len(examples)},
+        cost={"forward_examples": len(examples) * len(checkpoints)},
+    )

@@ -1,0 +1,67 @@
+"""What the trainer and evaluations know of a split, whatever it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Inputs = dict[str, Tensor]
+
+
+class Encoded(Protocol):
+    """A split, ready for a model.
+
+    Attributes:
+        labels: ``(n,)`` int64 classes or float32 scores.
+        lengths: ``(n,)`` sizes of the rows, for batches of similar ones.
+        augmented: whether collating in another view gives other inputs.
+    """
+
+    @property
+    def labels(self) -> np.ndarray: ...
+
+    @property
+    def lengths(self) -> np.ndarray: ...
+
+    @property
+    def augmented(self) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+    def to(self, device: torch.device) -> Encoded:
+        """The split where its batches are cut fastest for a device."""
+        ...
+
+    def collate(self, rows: np.ndarray, view: int | None = None) -> Inputs:
+        """Model inputs of some rows.
+
+        Args:
+            rows: ``(batch,)`` row numbers.
+            view: seed of the random crops and the like; the plain rows without one.
+        """
+        ...
+
+    def by_length(self, batch_size: int) -> Iterator[np.ndarray]:
+        """All rows in batches of similar length, longest first (so memory peaks at once)."""
+        ...
+
+
+class Reader(Protocol):
+    """How a family of models reads examples."""
+
+    def encode(self, examples: Any) -> Encoded:
+        """Prepare a split in one pass."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Leave beside a model what is needed to read for it."""
+        ...
+
+    def differs(self, other: Reader) -> str | None:
+        """Why ``other`` reads the same example differently, or nothing."""
+        ...

@@ -1,0 +1,38 @@
+"""Places in the tables: what fills them, and what cannot be filled here."""
+
+from __future__ import annotations
+
+from kdbench.schema import Spec
+
+TEACHER = "teacher"
+
+
+class Row(Spec):
+    """One place in the tables, and the cell that fills it; equal cells may fill several."""
+
+    key: str
+    pair: str
+    task: str
+    method: str
+    seed: int
+    evaluation: str = ""
+    dataset: str = ""
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What makes two rows compete for one place."""
+        return (self.pair, self.task, self.method, str(self.seed), self.evaluation, self.dataset)
+
+
+class Skipped(Spec):
+    """Something the suite asks for that cannot be had here."""
+
+    task: str
+    evaluation: str
+    dataset: str
+    reason: str
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What it would have filled, for every method and seed."""
+        return (self.task, self.evaluation, self.dataset)
