@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import platform
@@ -111,14 +112,16 @@ def _attacks(locations: Locations) -> Iterator[Finding]:
 def _suites(locations: Locations) -> Iterator[Finding]:
     for name in suite_names():
         suite = load_suite(name)
-        runnable: list[str] = []
-        for task in suite.tasks:
-            for pair in suite.pairs:
-                try:
-                    make_plan(suite, Selection(tasks=(task,), pairs=(pair,)), locations)
-                    runnable.append(f"{task} × {pair}")
-                except KDBenchError:
-                    continue
-        total = len(suite.tasks) * len(suite.pairs)
-        shown = f"{len(runnable)} of {total} task × pair combinations can run here"
-        yield Finding("ok" if len(runnable) == total else "note", f"suite {name}", shown)
+        fitting = [
+            (task.name, pair.name)
+            for task in suite.tasks.values()
+            for pair in suite.pairs.values()
+            if pair.kind == task.modality
+        ]
+        runnable = 0
+        for task, pair in fitting:
+            with contextlib.suppress(KDBenchError):
+                make_plan(suite, Selection(tasks=(task,), pairs=(pair,)), locations)
+                runnable += 1
+        shown = f"{runnable} of {len(fitting)} task × pair combinations can run here"
+        yield Finding("ok" if runnable == len(fitting) else "note", f"suite {name}", shown)

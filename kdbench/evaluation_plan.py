@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from kdbench.attacks.assets import missing_assets
 from kdbench.budget import Budget
+from kdbench.corruptions import COMPUTED
+from kdbench.corruptions.library import library_version, missing_library
 from kdbench.locations import Locations
 from kdbench.suite import Suite
 from kdbench.tasks.sources import Located, locate
@@ -120,17 +122,22 @@ class EvaluationPlanner:
         """From the published set where it is had; computed otherwise, under a name of its own."""
         settings, task = self.suite.evaluations.corruption, self.task
         assert settings is not None
-        prepared, name = None, "computed"
+        prepared, name = None, COMPUTED
         if task.corrupted is not None:
             located = locate(task.corrupted.source, task.corrupted.split, self.locations)
             if not located.missing:
                 prepared, name = self.dataset_view(task.corrupted, located), task.corrupted.name
+        lacking = None if prepared else missing_library()
+        if lacking:
+            self.skip("corruption", name, lacking)
+            return
         self._add(
             "corruption",
             name,
             0.5,
             dataset=reported,
             source=prepared,
+            library=None if prepared else library_version(),
             limit=self.budget.max_corrupted or self.budget.max_evaluation,
             corruptions=settings.corruptions,
             severities=settings.severities,

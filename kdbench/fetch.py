@@ -57,6 +57,8 @@ def _datasets(suite: Suite, tasks: tuple[str, ...]) -> list[tuple[DataSource, st
         wanted = [(task.source, task.splits.train), (task.source, task.splits.evaluation)]
         if suite.evaluations.ood:
             wanted += [(dataset.source, dataset.split) for dataset in task.ood]
+        if suite.evaluations.corruption and task.corrupted:
+            wanted.append((task.corrupted.source, task.corrupted.split))
         for source, split in wanted:
             if source.files is None:
                 found[source.folder, split] = (source, split)
@@ -69,7 +71,7 @@ def _models(suite: Suite, pairs: tuple[str, ...]) -> list[ModelSource]:
         if pairs and name not in pairs:
             continue
         for model in pair.models():
-            if model.source.tiny is None:
+            if not model.source.initialised:
                 found[model.source.title] = model.source
     return list(found.values())
 

@@ -247,7 +247,7 @@ BUDGET_FIELDS: dict[str, tuple[Any, set[str]]] = {
     "paper": (True, STUDENTS | MEASURED),
     "learning_rate": (1e-4, STUDENTS | MEASURED),
     "teacher_epochs": (4, {"teacher"} | WITH_TEACHER | MEASURED),
-    "checkpoints_per_epoch": (2, {"teacher"} | WITH_TEACHER | MEASURED),
+    "checkpoints": (2, {"teacher"} | WITH_TEACHER | MEASURED),
     "teacher_learning_rate": (1e-4, {"teacher"} | WITH_TEACHER | MEASURED),
     "batch_size": (16, EVERYTHING),
     "warmup": (0.1, EVERYTHING),
@@ -584,7 +584,7 @@ def test_a_training_reads_neither_the_reported_split_nor_more_than_its_limit(
     made = plan(lambda suite: suite["budgets"]["quick"].update(max_train=20))
     for name in ("dev", "far"):
         (tmp_path / f"{name}.csv").unlink()
-    data = load_training(_job(made, _named(made, "kd"), tmp_path), tiny_tokenizer())
+    data = load_training(_job(made, _named(made, "kd"), tmp_path), READER)
     assert len(data.train) == 20 and len(data.selection) >= 1 and data.metric == "accuracy" and not data.regression
     rows = [
         {tuple(part.tokens[part.starts[i] : part.starts[i + 1]].tolist()) for i in range(len(part))}
@@ -599,7 +599,7 @@ def test_data_that_changed_after_planning_is_refused(plan: Callable[..., Plan], 
     with (tmp_path / "train.csv").open("a") as stream:
         stream.write("\nmore,good")
     with pytest.raises(DataError, match=r"train\.csv: changed after the run was planned"):
-        load_training(_job(made, _named(made, "kd"), tmp_path), tiny_tokenizer())
+        load_training(_job(made, _named(made, "kd"), tmp_path), READER)
 
 
 def test_a_file_that_is_not_where_it_was_planned(plan: Callable[..., Plan], tmp_path: Path) -> None:
@@ -607,4 +607,4 @@ def test_a_file_that_is_not_where_it_was_planned(plan: Callable[..., Plan], tmp_
     made = plan()
     (tmp_path / "train.csv").unlink()
     with pytest.raises(DataError, match="split 'train' is not where it was planned: run again from its suite"):
-        load_training(_job(made, _named(made, "kd"), tmp_path), tiny_tokenizer())
+        load_training(_job(made, _named(made, "kd"), tmp_path), READER)

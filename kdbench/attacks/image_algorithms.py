@@ -48,7 +48,7 @@ def _pgd(victim: Victim, member: members.PGD, target: int, restart: int) -> Tens
 
 
 def _cw(victim: Victim, member: members.CW, target: int, restart: int) -> Tensor:
-    run = _CW(victim, c=member.constant, kappa=member.confidence, steps=member.steps, lr=member.learning_rate)
+    run = _CW(victim, c=member.constants[restart], kappa=member.confidence, steps=member.steps, lr=member.learning_rate)
     return _forward(run, victim)
 
 
@@ -148,4 +148,5 @@ def _targets(victim: Victim, target: int) -> Tensor:
     """``(n,)`` the ``target``-th likeliest wrong class of every original."""
     with torch.no_grad():
         logits = victim(victim.images)
-    return logits.scatter(1, victim.labels[:, None], torch.inf).argsort(1, descending=True)[:, target]
+    order: Tensor = logits.scatter(1, victim.labels[:, None], torch.inf).argsort(1, descending=True)
+    return order[:, target]

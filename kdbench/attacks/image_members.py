@@ -27,6 +27,16 @@ class Member(Spec):
     norms: ClassVar[tuple[Norm, ...]] = ("Linf", "L2")
     algorithm: str
 
+    @property
+    def aims(self) -> int:
+        """How many wrong classes it aims at, one after another; 0 for untargeted algorithms."""
+        return int(getattr(self, "targets", 0))
+
+    @property
+    def runs(self) -> int:
+        """How many runs it makes, for each target."""
+        return int(getattr(self, "restarts", 1))
+
 
 class FGSM(Member):
     """One step of the whole epsilon (Goodfellow et al., ICLR 2015)."""
@@ -46,14 +56,24 @@ class PGD(Member):
 
 
 class CW(Member):
-    """The smallest perturbation by Adam in tanh space (Carlini & Wagner, S&P 2017), with one fixed constant."""
+    """The smallest perturbation by Adam in tanh space (Carlini & Wagner, S&P 2017), constants from a short list.
+
+    The paper searches the constant of each image; a single one, torchattacks' way, misses most images.
+    """
 
     norms = ("L2",)
     algorithm: Literal["cw"]
     steps: int = Field(100, ge=1)
-    constant: float = Field(1.0, gt=0, description="weight c of the margin against the perturbation's squared norm")
+    constants: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (0.01, 0.1, 1.0, 10.0), min_length=1, description="weights c of the margin against the squared norm, in turn"
+    )
     confidence: float = Field(0.0, ge=0, description="margin kappa that is aimed at")
     learning_rate: float = Field(0.01, gt=0)
+
+    @property
+    def runs(self) -> int:
+        """One for each constant."""
+        return len(self.constants)
 
 
 class APGD(Member):

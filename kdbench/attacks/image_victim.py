@@ -48,6 +48,8 @@ class Victim(nn.Module):
         self.queries = torch.zeros(count, dtype=torch.int64, device=images.device)
         self.gradients = torch.zeros_like(self.queries)
         self.answers = torch.empty(0, device=images.device)
+        # torchattacks asks the first parameter for the device, and a model may have none.
+        self.device_of = nn.Parameter(torch.empty(0, device=images.device), requires_grad=False)
         self.train(model.training)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -116,7 +118,8 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
 
 def distance(inputs: Tensor, images: Tensor, norm: Norm) -> Tensor:
     """``(batch,)`` norms of the perturbations."""
-    return (inputs - images).flatten(1).norm(torch.inf if norm == "Linf" else 2, dim=1)
+    norms: Tensor = torch.linalg.vector_norm((inputs - images).flatten(1), torch.inf if norm == "Linf" else 2, dim=1)
+    return norms
 
 
 def project(inputs: Tensor, images: Tensor, norm: Norm, epsilon: float) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -165,9 +166,8 @@ class _Run:
 
     def attack(self, name: str, member: Member) -> Iterator[float]:
         """Run one member, target by target and restart by restart; yields the share that is done."""
-        targets = min(getattr(member, "targets", 0), self.classes - 1)
-        restarts = getattr(member, "restarts", 1)
-        rounds = [(target, restart) for target in (range(1, targets + 1) or (0,)) for restart in range(restarts)]
+        targets = range(1, min(member.aims, self.classes - 1) + 1) or (0,)
+        rounds = list(itertools.product(targets, range(member.runs)))
         self._note(name, member)
         for number, (target, restart) in enumerate(rounds):
             rows = self.standing.nonzero().flatten()
@@ -183,7 +183,7 @@ class _Run:
         seeds = [derive_seed(self.seed, name, target, restart, self.contents[row]) for row in rows.tolist()]
         try:
             with RowRandom(seeds, derive_seed(self.seed, name, target, restart), victim.rows):
-                victim(perturb(victim, member, target=target, restart=restart))
+                victim(perturb(victim, member, target=target, restart=restart).detach())
         except Broken:
             pass
         attempts = project(victim.strongest, originals, self.norm, self.epsilon).cpu()

@@ -32,7 +32,7 @@ def load_examples(job: Job, view: dict[str, Any], task: dict[str, Any]) -> TextE
     Raises:
         DataError: the data is not what it was when the cell was planned, or cannot be had.
     """
-    located = _located(job, view)
+    located = planned_location(job, view)
     where = located.source.describe(view["split"]) if view["source"] else str(located.path)
     columns = Columns.model_validate(view["columns"])
     labels = view["labels"] or task["labels"]
@@ -89,7 +89,12 @@ def model_spec(view: dict[str, Any], name: str) -> ModelSpec:
     return ModelSpec(name=name, source=source, layers=view["layers"], fingerprint=view["fingerprint"])
 
 
-def _located(job: Job, view: dict[str, Any]) -> Located:
+def planned_location(job: Job, view: dict[str, Any]) -> Located:
+    """Where the data of a dataset view is now.
+
+    Raises:
+        DataError: it is gone, or not what it was when the run was planned.
+    """
     fingerprint, split = view["fingerprint"], view["split"]
     hint = job.paths.get(fingerprint)
     if hint and Path(hint).is_file():

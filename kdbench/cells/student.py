@@ -86,6 +86,7 @@ def run(job: Job) -> CellResult:
             "cached_teacher_examples": result.cached_teacher_examples,
             "generator_updates": cost.generator_updates,
             "assistants": cost.assistants,
+            **({"adversarial_passes": cost.adversarial_passes} if cost.adversarial_passes else {}),
         },
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdbench.methods.base import Context, Objective, ObjectiveSetup, Outputs, TrainableObjective, modality
 
@@ -94,7 +94,6 @@ def _terms(objective: Objective, case: _Case) -> dict[str, Tensor]:
         labels = torch.arange(BATCH) % case.student.shape[-1]
         shapes = [_outputs(torch.zeros(2, case.student.shape[-1]), case.kind) for _ in range(2)]
         module: Any = objective.start(ObjectiveSetup(shapes[0], shapes[1], labels, 0))
-        assert isinstance(module, nn.Module)
         objective = module.to(case.student.device).to(case.student.dtype)
     terms = objective.hard(student, case.labels, case.context)
     return terms | objective.soft(student, teacher, case.context) if objective.uses_teacher else terms

@@ -70,21 +70,11 @@ class TinyRun:
 def tiny_task(kind: str, scratch: Path, checkpoints: int) -> TinyTask:
     """Build the tiny task of one kind, its teachers with random weights."""
     regression = kind == "text-regression"
-    reader: Reader
-    examples: Examples
-    if modality(kind) == "image":
-        labels, reader = list(_DIGITS), ImageReader(_FORMAT)
-        (_, _, table), *_rest = OPTDIGITS.parse(scratch)
-        table = table[table["label"] < len(labels)].head(160)
-        examples = to_examples(table, Columns(image="image"), labels, {}, "optdigits")
-    else:
-        labels, reader = [] if regression else ["negative", "positive"], TextReader(tiny_tokenizer(), 64)
-        columns = Columns(text="text", label="score" if regression else "label")
-        examples = to_examples(pd.read_json(SENTENCES, lines=True), columns, labels, {}, SENTENCES.name)
+    reader, examples = _tiny_examples(kind, scratch)
     train, selection = carve_selection(examples, 0.2, 100)
     metric = "pearson" if regression else "accuracy"
     data = TrainingData(reader.encode(train), reader.encode(selection), metric, regression)
-    outputs = len(labels) or 1
+    outputs = 1 if regression else int(examples.labels.max()) + 1
     refs = [TeacherRef("checkpoint", index) for index in range(checkpoints)] + [TeacherRef("assistant", 0)]
     folders = {}
     for number, ref in enumerate(refs):
@@ -128,6 +118,19 @@ def train(method: Method, task: TinyTask, *, seed: int, updates: int) -> TinyRun
         unmoved=[name for name, _ in model.named_parameters() if torch.equal(last[name], initial[name])],
         teacher_gradients=held is not None and any(p.grad is not None for p in held.parameters()),
     )
+
+
+def _tiny_examples(kind: str, scratch: Path) -> tuple[Reader, Examples]:
+    """Digits of four classes, or sentences with a label and a score."""
+    if modality(kind) == "image":
+        (_, _, table), *_others = OPTDIGITS.parse(scratch)
+        table = table[table["label"] < len(_DIGITS)].head(160)
+        return ImageReader(_FORMAT), to_examples(table, Columns(image="image"), _DIGITS, {}, "optdigits")
+    regression = kind == "text-regression"
+    columns = Columns(text="text", label="score" if regression else "label")
+    labels = [] if regression else ["negative", "positive"]
+    table = pd.read_json(SENTENCES, lines=True)
+    return TextReader(tiny_tokenizer(), 64), to_examples(table, columns, labels, {}, SENTENCES.name)
 
 
 def _tiny_model(kind: str, layers: int, outputs: int, seed: int) -> PreTrainedModel:

@@ -44,22 +44,19 @@ def _method_rows() -> list[Row]:
 
 def _describe_method(expression: str) -> Row:
     from kdbench.budget import Updates
+    from kdbench.errors import MethodError
     from kdbench.methods.base import Trajectory
-    from kdbench.methods.registry import METHODS
+    from kdbench.methods.registry import METHODS, supported_kinds
 
-    method = METHODS.build(expression)
+    kinds = supported_kinds(expression)
+    if not kinds:
+        raise MethodError(f"method {expression}: its parts are defined for no kind of task in common")
     updates, trajectory = Updates(1000, 100), Trajectory.nominal(6, assistants=1)
-    cost = method.cost(updates, trajectory)
-    stages = method.stages(updates, trajectory)
-    parts = method.parts()
-    return {
-        "name": expression,
-        "source": ", ".join(METHODS.source(part.name) for part in parts),
-        "cite": "; ".join(part.cite for part in parts),
-        "tasks": method.supported_kinds(),
-        "formula": "\n\n".join(_clean(part.__doc__) for part in map(type, parts)),
-        "settings": {part.name: settings_of(part.Config) for part in parts},
-        "stages of 1000 updates": [
+    methods = {kind: METHODS.build(expression, kind=kind) for kind in kinds}
+    parts = methods[kinds[0]].parts()
+    plans: dict[str, Row] = {}
+    for kind, method in methods.items():
+        stages = [
             {
                 "name": stage.name,
                 "updates": stage.steps,
@@ -67,10 +64,37 @@ def _describe_method(expression: str) -> Row:
                 "teacher": stage.distills,
                 "augmenter": type(stage.augmenter).__name__ if stage.augmenter else None,
             }
-            for stage in stages
-        ],
-        "cost of 1000 updates": cost.__dict__,
+            for stage in method.stages(updates, trajectory)
+        ]
+        plans[kind] = {
+            "settings": {part.name: settings_of(part.config_class(kind)) for part in method.parts()},
+            "stages of 1000 updates": stages,
+            "cost of 1000 updates": method.cost(updates, trajectory).__dict__,
+        }
+    return {
+        "name": expression,
+        "source": ", ".join(METHODS.source(part.name) for part in parts),
+        "cite": "; ".join(part.cite for part in parts),
+        "tasks": kinds,
+        "formula": "\n\n".join(_clean(part.__doc__) for part in map(type, parts)),
+        **_by_modality(plans),
     }
+
+
+def _by_modality(plans: dict[str, Row]) -> Row:
+    """What is the same for all kinds of task once, what differs for texts and for images separately."""
+    from kdbench.methods.base import modality
+
+    chosen = {modality(kind): plan for kind, plan in plans.items()}
+    described: Row = {}
+    for title in next(iter(chosen.values())):
+        values = {kind: plan[title] for kind, plan in chosen.items()}
+        first, *others = values.values()
+        if all(other == first for other in others):
+            described[title] = first
+        else:
+            described |= {f"{title} on {kind}s": value for kind, value in values.items()}
+    return described
 
 
 def _clean(text: str | None) -> str:

@@ -44,6 +44,7 @@ def plan_summary(plan: Plan, store: Store) -> dict[str, Any]:
                 "live_teacher_share": cost.live_teacher_updates / cost.student_updates,
                 "cached_checkpoints": cost.cached_checkpoints,
                 "generator_updates_per_1000": cost.generator_updates,
+                "adversarial_passes_per_1000": cost.adversarial_passes,
                 "assistants": cost.assistants,
             }
             for name, cost in plan.costs.items()
@@ -63,7 +64,7 @@ def show_plan(plan: Plan, store: Store) -> None:
         table.add_row(kind, str(counts["cells"]), str(counts["done"]), str(counts["failed"]), str(missing))
     console.print(table)
     table = Table(title="cost of one training, in student updates of the budget", title_justify="left")
-    for column in ("method", "student", "live teacher", "cached teachers", "generator", "assistants"):
+    for column in ("method", "student", "live teacher", "cached teachers", "generator", "attacks", "assistants"):
         table.add_column(column, justify="left" if column == "method" else "right")
     for name, cost in summary["methods"].items():
         table.add_row(
@@ -72,6 +73,7 @@ def show_plan(plan: Plan, store: Store) -> None:
             f"{cost['live_teacher_share']:.2f}×",
             str(cost["cached_checkpoints"]),
             f"{cost['generator_updates_per_1000'] / 1000:.2f}×",
+            f"{cost['adversarial_passes_per_1000'] / 1000:.2f}×",
             str(cost["assistants"]),
         )
     console.print(table)

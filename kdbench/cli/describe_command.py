@@ -36,9 +36,9 @@ def _show(description: dict[str, Any]) -> None:
     from kdbench.cli.console import console
 
     for title, value in description.items():
-        if title == "settings":
+        if title.startswith("settings"):
             for owner, rows in value.items():
-                table = Table(title=f"settings of {owner}", title_justify="left")
+                table = Table(title=f"{title.replace('settings', f'settings of {owner}', 1)}", title_justify="left")
                 for column in ("field", "type", "default", "meaning"):
                     table.add_column(column, overflow="fold")
                 for row in rows:

@@ -2,9 +2,11 @@
 
 The pixels come either from a published set, CIFAR-10-C or CIFAR-100-C (:mod:`.prepared`), or are
 computed here with the package ``imagecorruptions-imaug`` (:mod:`.compute`). The two are **not** the
-same: the package keeps the strengths that ImageNet-C has for images of 224 pixels, CIFAR-10-C has
-milder ones of its own for 32 pixels. What is computed is therefore called :data:`COMPUTED`, and the
-two are never in one column.
+same. The package keeps the strengths that ImageNet-C has for images of 224 pixels, CIFAR-10-C has
+milder ones of its own for 32. On 32 pixels the package's noise and blur are therefore harsh from the
+first severity on, its elastic transform scatters single pixels instead of bending the image, and its
+frost is a 32-pixel window of a large photograph, mostly a tint. What is computed is called
+:data:`COMPUTED`, never CIFAR-10-C, and the two are never in one column.
 """
 
 GROUPS: dict[str, tuple[str, ...]] = {

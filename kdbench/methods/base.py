@@ -189,6 +189,9 @@ class Augmenter(Protocol):
         share: weight of the augmented inputs in the soft terms, in (0, 1]; the original ones have the rest.
         teacher_reads: whether the teacher is run on the ``augmented`` inputs, or its answer to the ``original``
             ones is the target for both.
+
+    One that searches for its inputs anew at every update says in ``inner_passes`` how many forward and backward
+    passes of the student that takes; costs are counted with it.
     """
 
     share: float
@@ -269,6 +272,11 @@ class Stage:
         """Updates in which a teacher takes part."""
         return sum(leg.steps for leg in self.legs if leg.teacher) if self.distills else 0
 
+    @property
+    def adversarial_passes(self) -> int:
+        """Forward and backward passes of the student inside its augmenter, in updates."""
+        return self.taught * int(getattr(self.augmenter, "inner_passes", 0))
+
     def live_teacher_updates(self) -> int:
         """Forward passes of the teacher during the stage, in updates."""
         return self.taught * (int(self.live_teacher) + int(self.augmenter is not None and self.augmenter.live_teacher))
@@ -304,6 +312,7 @@ class MethodCost:
     live_teacher_updates: int
     cached_checkpoints: int
     generator_updates: int
+    adversarial_passes: int
     assistants: int
 
 
@@ -396,6 +405,7 @@ class Method:
             live_teacher_updates=sum(stage.live_teacher_updates() for stage in stages),
             cached_checkpoints=len(refs),
             generator_updates=sum(s.augmenter.generator_updates(s.taught) for s in augmented if s.augmenter),
+            adversarial_passes=sum(stage.adversarial_passes for stage in stages),
             assistants=trajectory.assistants if any(ref.kind == "assistant" for ref in refs) else 0,
         )
 

@@ -38,7 +38,10 @@ def attention_map(features: Tensor, power: int) -> Tensor:
 def attention_distance(student: Tensor, teacher: Tensor, power: int) -> Tensor:
     """MSE between two attention maps; the larger one is average-pooled to the smaller one's size first."""
     size = (min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3]))
-    maps = [attention_map(F.adaptive_avg_pool2d(widened(features), size), power) for features in (student, teacher)]
+    maps = []
+    for features in (student, teacher):
+        fits = features.shape[2:] == size  # pooling to the same size changes nothing and takes its time
+        maps.append(attention_map(features if fits else F.adaptive_avg_pool2d(widened(features), size), power))
     return F.mse_loss(maps[0], maps[1])
 
 

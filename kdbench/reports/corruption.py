@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 from kdbench.manifest import Manifest
 from kdbench.record import Record
 from kdbench.rows import TEACHER, Row
+from kdbench.stats.corruption import mean_corruption_error
 
 REFERENCE = "finetune"
 """In the place that AlexNet has in Hendrycks & Dietterich (ICLR 2019): the student without a teacher."""
@@ -27,7 +29,8 @@ def corruption_errors(
         rows: ``corruption`` rows of one method on one set.
 
     Returns:
-        Nothing where ``finetune`` was not asked for; nothing for a row when one of the two cells is missing.
+        Nothing where ``finetune`` was not asked for; nothing for a row when one of the two cells is
+        missing, or ``finetune`` never fails.
     """
     first = rows[0]
     place = (first.pair, first.task, REFERENCE, first.evaluation, first.dataset)
@@ -40,12 +43,11 @@ def corruption_errors(
     for row in rows:
         others = list(references.values()) if row.method == TEACHER else [references.get(row.seed, "")]
         known = all(key in records for key in (row.key, *others))
-        errors.append(statistics.fmean(_error(records, row.key, key) for key in others) if known else None)
+        error = statistics.fmean(_error(records, row.key, key) for key in others) if known else math.nan
+        errors.append(None if math.isnan(error) else error)
     return {"mce": errors} if references else {}
 
 
 def _error(records: Mapping[str, Record], key: str, reference: str) -> float:
-    from kdbench.stats.corruption import mean_corruption_error
-
     tables = [cast(Any, records[k].details["accuracy"]) for k in (key, reference)]
     return mean_corruption_error(*tables)

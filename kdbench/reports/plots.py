@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, 
 
 @dataclass(frozen=True)
 class Point:
-    """A point with an error bar from ``low`` to ``high``; NaN for none."""
+    """A point with an error bar from ``low`` to ``high``; NaN for no bar, NaN as y for a gap in the line."""
 
     x: float
     y: float
@@ -84,7 +84,6 @@ class Panel:
 
     title: str
     x_label: str
-    y_label: str
     teacher: Series
     students: tuple[Series, ...]
     slots: tuple[Slot, ...] = ()
@@ -133,13 +132,13 @@ def _draw(cell: SubFigure, panel: Panel, styles: dict[str, dict[str, Any]]) -> N
     tall = [1, 2.3] if panel.teacher.points else [2.3]
     axes = cell.subplots(len(tall), len(wide), width_ratios=wide, height_ratios=tall, squeeze=False)
     below = axes[-1, 0]
-    for series in panel.students:
+    for series in _apart(panel):
         _line(below, series, styles[series.label])
-    below.set(xlabel=panel.x_label, ylabel=f"student, {panel.y_label}")
+    below.set(xlabel=panel.x_label, ylabel="student")
     if panel.teacher.points:
         above = axes[0, 0]
         _line(above, panel.teacher, {"color": _GREY, "marker": "s", "linestyle": "--"})
-        above.set(ylabel="teacher, (%)", ylim=_limits(panel.teacher.points))
+        above.set(ylabel="teacher", ylim=_limits(panel.teacher.points))
         above.tick_params(labelbottom=False)
     for axis in axes[:, 0]:
         _x_axis(axis, panel)
@@ -157,17 +156,29 @@ def _draw(cell: SubFigure, panel: Panel, styles: dict[str, dict[str, Any]]) -> N
     cell.align_ylabels(axes[:, 0])
 
 
+def _apart(panel: Panel) -> list[Series]:
+    """Students' lines moved sideways by a hair each, so that their bars do not cover one another."""
+    x = [point.x for series in panel.students for point in series.points]
+    moved = []
+    for index, series in enumerate(panel.students):
+        step = 0.012 * (index - (len(panel.students) - 1) / 2)
+        factor = (max(x) / min(x)) ** step if x and panel.log_x else 1.0
+        shift = 0.0 if not x or panel.log_x else (max(x) - min(x)) * step
+        moved.append(Series(series.label, tuple(replace(p, x=p.x * factor + shift) for p in series.points)))
+    return moved
+
+
 def _line(axis: Axes, series: Series, style: dict[str, Any]) -> None:
     x = [point.x for point in series.points]
     y = [100 * point.y for point in series.points]
-    axis.errorbar(x, y, yerr=_bars(series.points), elinewidth=1, **style)
+    axis.errorbar(x, y, yerr=_bars(series.points), elinewidth=1, ecolor=(style["color"], 0.6), **style)
 
 
 def _bars(points: Sequence[Point]) -> list[list[float]]:
     """Lengths below and above, 0 where there is no bar."""
     ends = [(p.y, p.y) if math.isnan(p.low) else (p.low, p.high) for p in points]
-    below = [max(0.0, 100 * (p.y - low)) for p, (low, _) in zip(points, ends, strict=True)]
-    return [below, [max(0.0, 100 * (high - p.y)) for p, (_, high) in zip(points, ends, strict=True)]]
+    below = [100 * (p.y - low) for p, (low, _) in zip(points, ends, strict=True)]
+    return [below, [100 * (high - p.y) for p, (_, high) in zip(points, ends, strict=True)]]
 
 
 def _limits(points: Sequence[Point]) -> tuple[float, float]:
@@ -185,10 +196,10 @@ def _x_axis(axis: Axes, panel: Panel) -> None:
         axis.set_xticks([x for x, _ in panel.ticks], [name for _, name in panel.ticks])
     x = [p.x for s in (panel.teacher, *panel.students) for p in s.points]
     if x and panel.log_x:
-        margin = max(1.1, (max(x) / min(x)) ** 0.06)
+        margin = max(1.1, (max(x) / min(x)) ** 0.05)
         axis.set_xlim(min(x) / margin, max(x) * margin)
     elif x:
-        margin = 0.06 * (max(x) - min(x)) or 0.5
+        margin = 0.05 * (max(x) - min(x)) or 0.5
         axis.set_xlim(min(x) - margin, max(x) + margin)
 
 
@@ -208,24 +219,26 @@ def _slots(axis: Axes, below: Axes, panel: Panel, styles: dict[str, dict[str, An
 
 def _name(axis: Axes, panel: Panel, styles: dict[str, dict[str, Any]]) -> None:
     """Names at the right edge, each at its height, moved apart where they would overlap."""
-    wanted = [(100 * y, label, _GREY) for label, y in panel.levels]
+    edge = axis.get_xlim()[1]
+    wanted = [(100 * y, label, _GREY, edge) for label, y in panel.levels]
     if not panel.slots:
-        wanted += [(100 * s.points[-1].y, s.label, styles[s.label]["color"]) for s in panel.students if s.points]
+        for series in _apart(panel):
+            ends = [point for point in series.points if not math.isnan(point.y)][-1:]
+            wanted += [(100 * end.y, series.label, styles[series.label]["color"], end.x) for end in ends]
     low, high = axis.get_ylim()
     wanted.sort()
-    places = spread([y for y, _, _ in wanted], gap=(high - low) * 0.062, low=low, high=high)
-    for (y, label, colour), place in zip(wanted, places, strict=True):
+    places = spread([name[0] for name in wanted], gap=(high - low) * 0.062, low=low, high=high)
+    for (y, label, colour, x), place in zip(wanted, places, strict=True):
         axis.annotate(
             label,
-            xy=(1, y),
-            xycoords=("axes fraction", "data"),
-            xytext=(1.05, place),
+            xy=(x, y),
+            xytext=(1.04, place),
             textcoords=("axes fraction", "data"),
             va="center",
             color=colour,
             fontsize=8.5,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0},
         )
 
 

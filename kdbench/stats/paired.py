@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.stats import binom
@@ -25,43 +25,40 @@ def mcnemar_exact(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def crossed_bootstrap(
-    first: np.ndarray,
-    second: np.ndarray,
+    terms: np.ndarray,
+    contrast: Sequence[float],
     metric: Callable[[np.ndarray], np.ndarray],
     *,
     resamples: int = 4000,
     seed: int = 0,
 ) -> np.ndarray:
-    """Bootstrap draws of a metric's difference, seeds and examples resampled independently and both paired.
+    """Bootstrap draws of a contrast of models, seeds and examples resampled independently and all models paired.
 
     One seed leaves the ordinary paired bootstrap over examples. Examples that look alike to every model are drawn
     together, as one category of a multinomial: the same distribution, at a cost that hardly depends on ``n``.
 
     Args:
-        first, second: ``(seeds, n, terms)`` per-example terms of the metric; row s of both has the same training seed.
+        terms: ``(models, seeds, n, terms)`` what each example adds to the metric; row s of every model has the same
+            training seed.
+        contrast: weight of each model's score, ``(1, -1)`` for a difference.
         metric: means of the terms, ``(…, terms)``, to the metric, ``(…)``.
         resamples: draws.
         seed: of the draws.
 
     Returns:
-        ``(resamples,)`` differences, first minus second, of the mean over seeds.
-
-    Raises:
-        ValueError: the two differ in shape.
+        ``(resamples,)`` contrasts of the models' means over seeds.
     """
-    if first.shape != second.shape:
-        raise ValueError(f"not paired: {first.shape} and {second.shape}")
     rng = np.random.default_rng(seed)
-    both = np.stack([first, second])
-    models, seeds, n, terms = both.shape
-    kinds, counts = np.unique(both.transpose(2, 0, 1, 3).reshape(n, -1), axis=0, return_counts=True)
+    models, seeds, n, size = terms.shape
+    kinds, counts = np.unique(terms.transpose(2, 0, 1, 3).reshape(n, -1), axis=0, return_counts=True)
     draws = []
     for start in range(0, resamples, _CHUNK):
-        size = min(_CHUNK, resamples - start)
-        shares = rng.multinomial(n, counts / n, size=size) / n
-        values = metric((shares @ kinds).reshape(size, models, seeds, terms))
-        weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=size) / seeds
-        draws.append(((values[:, 0] - values[:, 1]) * weights).sum(-1))
+        chunk = min(_CHUNK, resamples - start)
+        shares = rng.multinomial(n, counts / n, size=chunk) / n
+        values = metric((shares @ kinds).reshape(chunk, models, seeds, size))
+        weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=chunk) / seeds
+        by_seed = np.einsum("bms,m->bs", values, np.asarray(contrast, dtype=np.float64))
+        draws.append((by_seed * weights).sum(-1))
     return np.concatenate(draws)
 
 

@@ -32,14 +32,22 @@ def least_squares_slope(x: Sequence[float], y: Sequence[float], confidence: floa
     The interval takes what the line leaves unexplained for noise, whether it is noise of training or the truth
     not being straight.
     """
-    n = len(x)
-    at, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if n < 3 or np.ptp(at) == 0:
+    weights = slope_weights(x)
+    if weights is None:
         return None
-    centred = at - at.mean()
-    spread = float((centred**2).sum())
-    value = float((centred * values).sum()) / spread
+    n, values = len(x), np.asarray(y, dtype=np.float64)
+    centred = np.asarray(x, dtype=np.float64) - np.mean(x)
+    value = float(weights @ values)
     residuals = values - values.mean() - value * centred
-    error = math.sqrt(float((residuals**2).sum()) / (n - 2) / spread)
+    error = math.sqrt(float((residuals**2).sum()) / (n - 2) / float((centred**2).sum()))
     half = float(t.ppf(0.5 + confidence / 2, n - 2)) * error
     return Slope(value, value - half, value + half, n)
+
+
+def slope_weights(x: Sequence[float]) -> np.ndarray | None:
+    """The slope as a weighted sum of y: ``(n,)``; nothing for fewer than three points, or fewer than two places."""
+    at = np.asarray(x, dtype=np.float64)
+    if len(at) < 3 or np.ptp(at) == 0:
+        return None
+    centred = at - at.mean()
+    return np.asarray(centred / (centred**2).sum())

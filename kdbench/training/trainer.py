@@ -383,12 +383,11 @@ class Trainer:
     def _augmenter(self, stage: Stage) -> AugmenterRun | None:
         if stage.augmenter is None:
             return None
-        assert self.generator is not None
         stream = BatchStream(self.data.train.lengths, self.budget.batch_size, derive_seed("generator", self.seed))
         context = AugmenterContext(
             student=self.model,
             reader=self.reader,
-            generator=self.generator,
+            generator=self.generator or _no_generator,
             batch=lambda number: self._to_device(self.data.train.collate(stream.batch(number))),
             regression=self.data.regression,
             seed=self.seed,
@@ -409,3 +408,7 @@ class Trainer:
         """Give the model its own forward back, without autocast."""
         if self._plain_forward is not None:
             self.model.forward = self._plain_forward
+
+
+def _no_generator(_: int) -> PreTrainedModel:
+    raise TrainingError("the augmenter asks for a generator, and the training was given none")

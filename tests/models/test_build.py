@@ -16,8 +16,9 @@ from transformers import AutoModel, BertConfig, BertForMaskedLM, BertModel, Dist
 
 import kdbench
 from kdbench.errors import ModelError
+from kdbench.inputs.text import TextReader
 from kdbench.locations import Locations
-from kdbench.models.build import build_classifier, build_generator, check_vocabulary, load_classifier, load_tokenizer
+from kdbench.models.build import build_classifier, build_generator, check_readers, load_classifier, load_tokenizer
 from kdbench.models.spec import PAIRS, ModelSource, ModelSpec, TinyBert
 from kdbench.models.tiny import tiny_tokenizer
 
@@ -213,8 +214,9 @@ def test_a_generator_with_a_trained_head_is_recognised(mirror: Path) -> None:
 
 def test_models_of_one_vocabulary_pass() -> None:
     """However many."""
-    check_vocabulary({"student": tiny_tokenizer()})
-    check_vocabulary({"student": tiny_tokenizer(), "teacher": tiny_tokenizer(), "generator": tiny_tokenizer()})
+    reader = TextReader(tiny_tokenizer(), 64)
+    check_readers({"student": reader})
+    check_readers({"student": reader, "teacher": TextReader(tiny_tokenizer(), 64), "generator": reader})
 
 
 def test_other_vocabularies_are_refused() -> None:
@@ -223,8 +225,9 @@ def test_other_vocabularies_are_refused() -> None:
     other.add_tokens(["zzz"])
     size = len(tiny_tokenizer())
     message = rf"student and generator do not share one vocabulary \({size} and {size + 1} tokens\): a pair needs"
+    known, changed = TextReader(tiny_tokenizer(), 64), TextReader(other, 64)
     with pytest.raises(ModelError, match=message):
-        check_vocabulary({"student": tiny_tokenizer(), "teacher": tiny_tokenizer(), "generator": other})
+        check_readers({"student": known, "teacher": known, "generator": changed})
 
 
 def test_the_mirrors_tokenizer_is_loaded(mirror: Path) -> None:

@@ -12,58 +12,15 @@ import pytest
 
 from kdbench.errors import ReportError
 from kdbench.hashing import digest
-from kdbench.manifest import Manifest, MethodInfo, find_manifest
-from kdbench.plan import Row
-from kdbench.record import Record, RunInfo
+from kdbench.manifest import find_manifest
 from kdbench.reports.csv import summary_csv, tidy_csv
 from kdbench.reports.markdown import to_markdown
 from kdbench.reports.table import build_leaderboard
 from kdbench.stats.intervals import wilson_interval
-from kdbench.store import Store, write_atomic
+from tests.reports.world import World
 
 SEEDS = (1, 2)
 ACCURACY = {("kd", 1): 0.80, ("kd", 2): 0.84, ("prokd", 1): 0.70, ("prokd", 2): 0.74}
-
-
-class World:
-    """A store filled by hand through its public interface."""
-
-    def __init__(self, root: Path) -> None:
-        self.store = Store(root)
-        self.store.create()
-        self.rows: list[Row] = []
-
-    def add(self, method: str, seed: int, evaluation: str, dataset: str, metrics: dict[str, float] | None) -> str:
-        """Plan a cell, and finish it unless it has no metrics."""
-        spec = {"cell": [method, seed, evaluation, dataset]}
-        key = digest(spec)
-        place = {"pair": "p", "task": "t", "method": method, "seed": seed}
-        self.rows.append(Row(key=key, evaluation=evaluation, dataset=dataset, **place))
-        if metrics is not None:
-            self.store.output(key)
-            kind = "evaluation" if evaluation else "student"
-            cost = {} if evaluation else {"student_updates": 100}
-            record = Record(key=key, kind=kind, spec=spec, metrics=metrics, details={"examples": 50}, cost=cost)
-            info = RunInfo(wall_seconds=60, peak_memory_mb=1, started="", host="h", device="cpu", versions={})
-            self.store.publish(record, info)
-        return key
-
-    def manifest(self, suite: str = "s", version: str = "v1", order: int = 1, description: str = "") -> Manifest:
-        """Write down what was planned."""
-        manifest = Manifest(
-            suite=suite,
-            suite_version=1,
-            budget="quick",
-            version=version,
-            description=description,
-            metrics={"t": ["accuracy"]},
-            methods={row.method: MethodInfo(cite="A | B") for row in self.rows},
-            rows=self.rows,
-            commands=["kdbench run --suite s"],
-            order=order,
-        )
-        write_atomic(self.store.root / "plans" / f"{suite}-{version}.json", manifest.model_dump_json())
-        return manifest
 
 
 @pytest.fixture

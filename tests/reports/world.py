@@ -105,7 +105,9 @@ class World:
             self.add(method, seed, "efficiency", task, {"parameters": float(parameters)}, **own)
         return key
 
-    def settings(self, method: str, config: dict[str, Any], *, part: str = "", kind: str = "text-classification") -> None:
+    def settings(
+        self, method: str, config: dict[str, Any], *, part: str = "", kind: str = "text-classification"
+    ) -> None:
         """Write down a method's settings for a kind of task."""
         info = self.methods.get(method, MethodInfo(cite="A | B"))
         parts = [{"name": part or method, "config": config, "source": "kdbench"}]

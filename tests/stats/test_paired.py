@@ -11,6 +11,8 @@ from scipy.stats import binomtest, norm
 from kdbench.stats.paired import crossed_bootstrap, mcnemar_exact, percentile_interval
 from kdbench.stats.sufficient import metric_of_means, metric_terms
 
+DIFFERENCE = (1, -1)
+
 
 def accuracy(means: np.ndarray) -> np.ndarray:
     return metric_of_means("accuracy", means)
@@ -40,7 +42,7 @@ def test_one_seed_has_the_closed_form_of_a_mean() -> None:
     """Bootstrap variance of a mean difference is its population variance over n."""
     rng = np.random.default_rng(0)
     first, second = rng.random((2, 1, 400, 1)) < np.array([0.8, 0.7]).reshape(2, 1, 1, 1)
-    draws = crossed_bootstrap(first.astype(float), second.astype(float), accuracy, resamples=20_000)
+    draws = crossed_bootstrap(np.stack([first, second]).astype(float), DIFFERENCE, accuracy, resamples=20_000)
     difference = (first.astype(float) - second)[0, :, 0]
     assert draws.mean() == pytest.approx(difference.mean(), abs=0.001)
     assert draws.std() == pytest.approx(difference.std() / 20, rel=0.02)
@@ -57,7 +59,7 @@ def test_resamples_as_brute_force_does(metric: str) -> None:
     flips = rng.random((2, 3, 50)) < np.array([0.15, 0.35]).reshape(2, 1, 1)
     predictions = np.where(flips, 1 - labels, labels)
     terms = metric_terms(metric, predictions, labels)
-    draws = crossed_bootstrap(terms[0], terms[1], lambda m: metric_of_means(metric, m), resamples=4000)
+    draws = crossed_bootstrap(terms, DIFFERENCE, lambda m: metric_of_means(metric, m), resamples=4000)
     brute = []
     for _ in range(4000):
         seeds, rows = rng.integers(0, 3, 3), rng.integers(0, 50, 50)
@@ -74,18 +76,22 @@ def test_seeds_that_disagree_widen_the_interval() -> None:
     rng = np.random.default_rng(5)
     same = np.repeat(rng.random((1, 500)) < 0.8, 3, axis=0)[..., None].astype(float)
     apart = np.stack([rng.random(500) < level for level in (0.7, 0.8, 0.9)])[..., None].astype(float)
-    zero = np.zeros_like(same)
-    assert crossed_bootstrap(apart, zero, accuracy).std() > 2 * crossed_bootstrap(same, zero, accuracy).std()
+    spreads = [crossed_bootstrap(terms[None], [1], accuracy).std() for terms in (apart, same)]
+    assert spreads[0] > 2 * spreads[1]
 
 
 def test_is_deterministic_and_knows_equal_models() -> None:
     """The same numbers every time; identical models differ by exactly nothing."""
-    terms = np.random.default_rng(0).integers(0, 2, (2, 40, 1)).astype(float)
-    other = 1 - terms
-    assert np.array_equal(crossed_bootstrap(terms, other, accuracy), crossed_bootstrap(terms, other, accuracy))
-    assert not crossed_bootstrap(terms, terms, accuracy).any()
+    terms = np.random.default_rng(0).integers(0, 2, (2, 2, 40, 1)).astype(float)
+    draws = crossed_bootstrap(terms, DIFFERENCE, accuracy)
+    assert draws.any() and np.array_equal(draws, crossed_bootstrap(terms, DIFFERENCE, accuracy))
+    assert not crossed_bootstrap(terms[[0, 0]], DIFFERENCE, accuracy).any()
 
 
-def test_unpaired_outcomes_are_refused() -> None:
-    with pytest.raises(ValueError, match="not paired"):
-        crossed_bootstrap(np.zeros((1, 4, 1)), np.zeros((1, 5, 1)), accuracy)
+def test_a_contrast_of_three_models() -> None:
+    """Its mean is the contrast of their scores, and scaling it scales the draws."""
+    terms = np.random.default_rng(1).integers(0, 2, (3, 2, 200, 1)).astype(float)
+    weights = np.array([-1.0, 0.25, 0.75])
+    draws = crossed_bootstrap(terms, weights.tolist(), accuracy)
+    assert draws.mean() == pytest.approx(weights @ terms.mean((1, 2, 3)), abs=0.005)
+    assert crossed_bootstrap(terms, (2 * weights).tolist(), accuracy) == pytest.approx(2 * draws)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import linregress, t
 
-from kdbench.stats.slope import least_squares_slope
+from kdbench.stats.slope import least_squares_slope, slope_weights
 
 
 @pytest.mark.parametrize("n", [3, 4, 10])
@@ -31,6 +31,7 @@ def test_a_straight_line_is_certain() -> None:
 @pytest.mark.parametrize(("x", "y"), [([], []), ([1], [1]), ([1, 2], [1, 2]), ([2, 2, 2], [1, 2, 3])])
 def test_no_slope_without_three_points_in_two_places(x: list[float], y: list[float]) -> None:
     assert least_squares_slope(x, y) is None
+    assert slope_weights(x) is None
 
 
 def test_covers_the_truth_as_often_as_it_says() -> None:

@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdbench.errors import DataError
-from kdbench.tasks.dataset import Examples, carve_selection, to_examples
+from kdbench.tasks.dataset import TextExamples, carve_selection, to_examples
 from kdbench.tasks.spec import Columns
 
 PLAIN = Columns(text="text")
 PAIR = Columns(text="left", text_pair="right", label="gold", group="topic")
 
 
-def _examples(labels: list[Any], names: list[str], label_map: dict[Any, str], **more: Any) -> Examples:
+def _examples(labels: list[Any], names: list[str], label_map: dict[Any, str], **more: Any) -> TextExamples:
     table = pd.DataFrame({"text": [f"text {i}" for i in range(len(labels))], "label": labels, **more})
     return to_examples(table, PLAIN, names, label_map, "somewhere")
 
 
-def _many(count: int, prefix: str = "sentence") -> Examples:
+def _many(count: int, prefix: str = "sentence") -> TextExamples:
     table = pd.DataFrame({"text": [f"{prefix} {i}" for i in range(count)], "label": [i % 2 for i in range(count)]})
     return to_examples(table, PLAIN, ["no", "yes"], {}, "somewhere")
 

@@ -100,7 +100,7 @@ def make_trainer(tmp_path: Path, make_model: MakeModel) -> MakeTrainer:
         return Trainer(
             Accelerator(cpu=True),
             make_model(task.outputs, seed=seed) if model is None else model,
-            task.tokenizer,
+            task.reader,
             task.data,
             method,
             spent,

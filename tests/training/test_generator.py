@@ -10,7 +10,10 @@ from kdbench.checks.training import TinyTask
 from kdbench.locations import Locations
 from kdbench.models.build import build_generator
 from kdbench.models.spec import ModelSource, ModelSpec, TinyBert
+from kdbench.models.tiny import tiny_tokenizer
 from kdbench.training.generator import warm_up
+
+TOKENIZER = tiny_tokenizer()
 
 
 def _generator() -> PreTrainedModel:
@@ -20,7 +23,8 @@ def _generator() -> PreTrainedModel:
 
 def _warm(task: TinyTask, steps: int, seed: int = 0) -> tuple[list[float], PreTrainedModel]:
     model = _generator()
-    history = warm_up(model, task.data.train, task.tokenizer, steps=steps, seed=seed, batch_size=16, learning_rate=5e-3)
+    options = {"steps": steps, "seed": seed, "batch_size": 16, "learning_rate": 5e-3}
+    history = warm_up(model, task.data.train, TOKENIZER, **options)
     return history, model
 
 
@@ -48,12 +52,12 @@ def test_a_loss_counts_masked_tokens_only_and_special_tokens_are_never_masked(ta
     handle = model.base_model.register_forward_pre_hook(
         lambda _m, _a, kwargs: read.append(kwargs["input_ids"]), with_kwargs=True
     )
-    warm_up(model, task.data.train, task.tokenizer, steps=40, seed=0, batch_size=16)
+    warm_up(model, task.data.train, TOKENIZER, steps=40, seed=0, batch_size=16)
     handle.remove()
-    special = torch.tensor([i for i in task.tokenizer.all_special_ids if i != task.tokenizer.mask_token_id])
-    masked = sum(int((ids == task.tokenizer.mask_token_id).sum()) for ids in read)
+    special = torch.tensor([i for i in TOKENIZER.all_special_ids if i != TOKENIZER.mask_token_id])
+    masked = sum(int((ids == TOKENIZER.mask_token_id).sum()) for ids in read)
     ordinary = masked + sum(int((~torch.isin(ids, special)).sum()) for ids in read) - masked
     assert abs(masked / ordinary - 0.15) < 4 * (0.15 * 0.85 / ordinary) ** 0.5
     for ids in read:
-        assert (ids[:, 0] == task.tokenizer.cls_token_id).all()
-        assert ((ids == task.tokenizer.sep_token_id).sum(1) == 1).all()
+        assert (ids[:, 0] == TOKENIZER.cls_token_id).all()
+        assert ((ids == TOKENIZER.sep_token_id).sum(1) == 1).all()

@@ -12,25 +12,25 @@ import torch
 
 from kdbench.artifacts import ArtifactCache
 from kdbench.checks.training import TinyTask
+from kdbench.inputs.text import EncodedTexts
 from kdbench.methods.base import TeacherRef
 from kdbench.models.build import load_classifier
-from kdbench.training.encoding import Encoded
 from kdbench.training.predict import predict, to_predictions
 from kdbench.training.teachers import TeacherBank
 
 
-def _alone(model: Any, data: Encoded) -> np.ndarray:
+def _alone(model: Any, data: EncodedTexts) -> np.ndarray:
     """Logits of every row in a batch of its own, without padding."""
     with torch.no_grad():
         return np.concatenate([model(**data.collate(np.array([row]))).logits.numpy() for row in range(len(data))])
 
 
-def _permuted(data: Encoded, order: np.ndarray) -> Encoded:
+def _permuted(data: EncodedTexts, order: np.ndarray) -> EncodedTexts:
     pieces = [np.arange(data.starts[row], data.starts[row + 1]) for row in order]
     flat = np.concatenate(pieces)
     starts = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])])
     types = None if data.types is None else data.types[flat]
-    return Encoded(data.tokens[flat], types, starts, data.labels[order], data.pad)
+    return EncodedTexts(data.tokens[flat], types, starts, data.labels[order], data.pad)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])

@@ -55,7 +55,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(
     On scores, because the correlation of a tiny model changes with every update: best and last differ.
     """
     task = scores_task
-    options: dict[str, Any] = {"settings": SETTINGS, "selections_per_epoch": 3}
+    options: dict[str, Any] = {"settings": SETTINGS, "selections": 6}
     straight = make_trainer(task, method, UPDATES, folder="straight", **options)
     expected = straight.run()
     for selection in kills:
@@ -74,10 +74,11 @@ def test_an_interrupted_game_over_classes_ends_with_the_same_bits(
     make_trainer: Callable[..., Trainer], task: TinyTask
 ) -> None:
     """MATE with its soft cross-entropy."""
-    straight, resumed = (make_trainer(task, "mate", 12, folder=name, settings=SETTINGS) for name in ("a", "b"))
+    options: dict[str, Any] = {"settings": SETTINGS, "selections": 3}
+    straight, resumed = (make_trainer(task, "mate", 12, folder=name, **options) for name in ("a", "b"))
     expected = straight.run()
     with pytest.raises(KilledError):
-        make_trainer(task, "mate", 12, folder="b", settings=SETTINGS, on_selection=_kill_at(1)).run()
+        make_trainer(task, "mate", 12, folder="b", on_selection=_kill_at(1), **options).run()
     assert resumed.run().log == expected.log
     assert _same(resumed.last_weights(), straight.last_weights())
 
@@ -85,10 +86,10 @@ def test_an_interrupted_game_over_classes_ends_with_the_same_bits(
 def test_resuming_does_not_repeat_what_was_saved(make_trainer: Callable[..., Trainer], task: TinyTask) -> None:
     """Killed at the third selection, the next process starts after the second."""
     with pytest.raises(KilledError):
-        make_trainer(task, "kd", UPDATES, selections_per_epoch=3, on_selection=_kill_at(2)).run()
+        make_trainer(task, "kd", UPDATES, selections=6, on_selection=_kill_at(2)).run()
     seen: list[int] = []
     trainer = make_trainer(
-        task, "kd", UPDATES, selections_per_epoch=3, on_selection=lambda index, *_: seen.append(index)
+        task, "kd", UPDATES, selections=6, on_selection=lambda index, *_: seen.append(index)
     )
     trainer.run()
     assert seen[0] == 2 and seen == list(range(2, len(trainer.cursor.scores)))

@@ -21,7 +21,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from kdbench.budget import Updates
 from kdbench.checks.training import TinyTask
 from kdbench.methods import Context, CrossEntropy, KDObjective, Leg, LogitMSE, Outputs, Stage
-from kdbench.methods.augment.base import AugmenterContext, Inputs
+from kdbench.inputs.base import Inputs
+from kdbench.methods.augment.base import AugmenterContext, Batch
 from kdbench.methods.base import TeacherRef
 from kdbench.methods.registry import METHODS
 from kdbench.models.build import load_classifier
@@ -134,6 +135,10 @@ class Backwards:
 
     needs_generator = False
     live_teacher = True
+    teacher_reads = "augmented"
+
+    def __init__(self, share: float) -> None:
+        self.share = share
 
     def generator_updates(self, student_updates: int) -> int:
         """None."""
@@ -146,9 +151,9 @@ class Backwards:
     def before_update(self, step: int, teacher: Any) -> None:
         """Nothing to learn."""
 
-    def augment(self, inputs: Inputs, step: int) -> Inputs:
+    def augment(self, batch: Batch, step: int) -> Inputs:
         """Reversed, padding included."""
-        return {name: value.flip(1) for name, value in inputs.items()}
+        return {name: value.flip(1) for name, value in batch.inputs.items()}
 
     def state(self) -> dict[str, Tensor]:
         """Nothing."""
@@ -210,7 +215,7 @@ def test_first_update_of_annealing_scales_the_teacher_only(task: TinyTask, first
 def test_first_update_of_mate_is_made_of_three_thirds(task: TinyTask, first_update: Any) -> None:
     """1/3·CE + 1/3·D on x + 1/3·D on x'."""
     (stage,) = METHODS.build("mate").stages(Updates(1, 1), task.trajectory)
-    found, labels, logits = first_update(task, dataclasses.replace(stage, augmenter=Backwards()))
+    found, labels, logits = first_update(task, dataclasses.replace(stage, augmenter=Backwards(0.5)))
     expected = {"hard": _ce(logits()[0], labels) / 3}
     for name, reverse in (("soft", False), ("augmented_soft", True)):
         student, teacher = logits(reverse)
@@ -220,7 +225,7 @@ def test_first_update_of_mate_is_made_of_three_thirds(task: TinyTask, first_upda
 
 def test_first_update_of_combined_anneals_both_halves(task: TinyTask, first_update: Any) -> None:
     """Defect 1: ½·MSE(zS(x'), Φ·zT(x')) is part of the loss, and Φ scales it, too."""
-    stage = Stage("annealing+mate", (Leg(1, BEST, 0.1),), LogitMSE(), Backwards())
+    stage = Stage("annealing+mate", (Leg(1, BEST, 0.1),), LogitMSE(), Backwards(0.5))
     found, _, logits = first_update(task, stage)
     expected = {}
     for name, reverse in (("soft", False), ("augmented_soft", True)):
@@ -243,8 +248,8 @@ def test_no_gradient_reaches_a_teacher(make_trainer: MakeTrainer, task: TinyTask
     before = task.teacher_digests()
     trainer = make_trainer(task, method, 6, settings=FAST)
     trainer.run()
-    assert trainer.teachers is not None and trainer.teachers.loaded is not None
-    assert all(p.grad is None and not p.requires_grad for p in trainer.teachers.loaded.parameters())
+    assert trainer.teaching.bank.loaded is not None
+    assert all(p.grad is None and not p.requires_grad for p in trainer.teaching.bank.loaded.parameters())
     assert task.teacher_digests() == before
 
 
@@ -292,11 +297,11 @@ class Kept:
 
 
 def test_scores_are_those_of_the_selection_split(make_trainer: MakeTrainer, task: TinyTask) -> None:
-    """Accuracy of the model as it was, once an epoch and at the end."""
+    """Accuracy of the model as it was, once an epoch when nothing else is said."""
     kept = Kept()
-    trainer = make_trainer(task, "kd", 2 * task.per_epoch + 3, on_selection=kept)
+    trainer = make_trainer(task, "kd", 3 * task.per_epoch, on_selection=kept)
     result = trainer.run()
-    assert kept.steps == [task.per_epoch, 2 * task.per_epoch, 2 * task.per_epoch + 3]
+    assert kept.steps == [task.per_epoch * epoch for epoch in (1, 2, 3)]
     for weights, score in zip(kept.weights, kept.scores, strict=True):
         trainer.model.load_state_dict(weights)
         logits = predict(trainer.model, task.data.selection)
@@ -309,7 +314,7 @@ def test_the_best_student_by_selection_is_returned(make_trainer: MakeTrainer, sc
     told_apart = 0
     for seed in SEEDS:
         kept, folder = Kept(), f"seed-{seed}"
-        options = {"seed": seed, "folder": folder, "selections_per_epoch": 5, "on_selection": kept}
+        options = {"seed": seed, "folder": folder, "selections": 5, "on_selection": kept}
         trainer = make_trainer(scores_task, "finetune", 15, **options)
         result = trainer.run()
         best = kept.best()
@@ -323,27 +328,29 @@ def test_the_best_student_by_selection_is_returned(make_trainer: MakeTrainer, sc
 def test_of_equal_students_the_later_one_is_kept(make_trainer: MakeTrainer, task: TinyTask) -> None:
     """A learning rate so small that accuracy never changes: the last one has trained most."""
     kept = Kept()
-    trainer = make_trainer(task, "kd", 15, budget={"learning_rate": 1e-7}, selections_per_epoch=3, on_selection=kept)
+    trainer = make_trainer(task, "kd", 15, budget={"learning_rate": 1e-7}, selections=3, on_selection=kept)
     result = trainer.run()
     assert len(set(kept.scores)) == 1 and not _same(kept.weights[0], kept.weights[-1])
     assert _same(_weights(result.model), kept.weights[-1])
 
 
-@pytest.mark.parametrize("batch_size", [8, 16])
-@pytest.mark.parametrize("per_epoch", [1, 2, 3, 4])
-def test_as_many_selections_as_promised(
-    make_trainer: MakeTrainer, task: TinyTask, batch_size: int, per_epoch: int
+@pytest.mark.parametrize("updates", [10, 13, 24])
+@pytest.mark.parametrize("count", [1, 3, 4, 7])
+def test_as_many_selections_as_promised_at_equal_intervals(
+    make_trainer: MakeTrainer, task: TinyTask, updates: int, count: int
 ) -> None:
-    """Two epochs leave 2·n checkpoints, also when an epoch is no multiple of n: methods are planned with them."""
-    updates = 2 * Updates.of(_budget(batch_size), len(task.data.train)).per_epoch
-    trainer = make_trainer(task, "finetune", updates, budget={"batch_size": batch_size}, selections_per_epoch=per_epoch)
-    assert len(trainer.run().scores) == 2 * per_epoch
+    """Methods are planned with their number; the last one is at the end, gaps differ by one update at most."""
+    scores = make_trainer(task, "finetune", updates, selections=count).run().scores
+    steps = [0, *(entry["step"] for entry in scores)]
+    gaps = np.diff(steps)
+    assert len(scores) == count and steps[-1] == updates and gaps.max() - gaps.min() <= 1
 
 
-def _budget(batch_size: int) -> Any:
-    from kdbench.budget import Budget
-
-    return Budget(batch_size=batch_size)
+def test_every_stage_has_its_selections(make_trainer: MakeTrainer, task: TinyTask) -> None:
+    """Counted within the stage."""
+    stages = [Stage("one", (Leg(6),), CrossEntropy()), Stage("two", (Leg(4),), CrossEntropy())]
+    scores = make_trainer(task, stages, selections=2).run().scores
+    assert [(entry["stage"], entry["step"]) for entry in scores] == [("one", 3), ("one", 6), ("two", 8), ("two", 10)]
 
 
 def test_stage_two_starts_from_the_best_student_of_stage_one(make_trainer: MakeTrainer, scores_task: TinyTask) -> None:
@@ -353,7 +360,7 @@ def test_stage_two_starts_from_the_best_student_of_stage_one(make_trainer: MakeT
         kept, start = Kept(), []
         first = Stage("annealing", (Leg(20, TeacherRef("random")),), LogitMSE())
         second = Stage("labels", (Leg(4),), CrossEntropy(), start="best")
-        options = {"seed": seed, "folder": f"seed-{seed}", "selections_per_epoch": 5, "on_selection": kept}
+        options = {"seed": seed, "folder": f"seed-{seed}", "selections": 5, "on_selection": kept}
         trainer = make_trainer(scores_task, [first, second], **options)
         handle = trainer.model.register_forward_pre_hook(_note_first_of_stage_two(trainer, start))
         result = trainer.run()
@@ -526,5 +533,4 @@ def test_an_objective_gets_the_hidden_states_it_asks_for(make_trainer: MakeTrain
     assert (len(student.hidden_states), len(teacher.hidden_states)) == (2 + 1, 3 + 1)
     assert student.hidden_states[-1].shape == teacher.hidden_states[-1].shape
     assert not teacher.hidden_states[-1].requires_grad and student.hidden_states[-1].requires_grad
-    assert trainer.teachers is not None
-    assert torch.allclose(teacher.logits, 0.5 * trainer.teachers.logits(ref)[rows], atol=1e-5)
+    assert torch.allclose(teacher.logits, 0.5 * trainer.teaching.bank.logits(ref)[rows], atol=1e-5)

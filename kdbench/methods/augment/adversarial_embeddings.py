@@ -32,6 +32,11 @@ class AdversarialEmbeddings:
     needs_generator: ClassVar[bool] = False
     live_teacher: ClassVar[bool] = False
 
+    @property
+    def inner_passes(self) -> int:
+        """One for each ascent."""
+        return self.steps - 1
+
     def generator_updates(self, student_updates: int) -> int:
         """There is no generator."""
         return 0

@@ -41,6 +41,11 @@ class AdversarialImages:
         return self.divergence in ("soft-ce", "mse")
 
     @property
+    def inner_passes(self) -> int:
+        """One for each step."""
+        return self.steps
+
+    @property
     def teacher_reads(self) -> Literal["augmented", "original"]:
         """The student is compared with the teacher where the game was played."""
         return "augmented" if self.live_teacher else "original"

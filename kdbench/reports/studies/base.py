@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kdbench.reports.columns import interval, single, write_entry
-from kdbench.reports.plots import Panel, Point, Series
+from kdbench.reports.plots import Panel, Point
 from kdbench.reports.table import Value
 
 CONTROLS = ("finetune", "label-smoothing", "logit-mse", "random-teacher")
@@ -74,20 +73,14 @@ def write_count(number: float) -> str:
     return "–" if math.isnan(number) else f"{number:,.0f}"
 
 
-def plot_point(x: float, value: Value) -> Point | None:
-    """A value as a point with its bar: Wilson's interval with one seed, ± sd with several."""
-    if value.status != "ok":
-        return None
+def plot_point(x: float, value: Value | None) -> Point:
+    """A value as a point with its bar: Wilson's interval with one seed, ± sd with several. A gap unless whole."""
+    if value is None or value.status != "ok":
+        return Point(x, math.nan)
     low, high = value.low, value.high
     if not math.isnan(value.sd):
         low, high = value.mean - value.sd, value.mean + value.sd
     return Point(x, value.mean, low, high)
-
-
-def series(label: str, values: Iterable[tuple[float, Value | None]]) -> Series:
-    """The values that are whole, as one series."""
-    points = (plot_point(x, value) for x, value in values if value is not None)
-    return Series(label, tuple(point for point in points if point))
 
 
 def whole(value: Value | None) -> bool:

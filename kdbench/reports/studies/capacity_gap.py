@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 
-from kdbench.reports.plots import Panel, Point, Series
-from kdbench.reports.studies.base import CONTROLS, Section, Study, Table, plain, series, whole, write_score
+from kdbench.reports.plots import Panel, Series
+from kdbench.reports.studies.base import CONTROLS, Section, Study, Table, plain, plot_point, whole, write_score
 from kdbench.reports.studies.comparison import gap
 from kdbench.reports.studies.evidence import Evidence
 from kdbench.reports.studies.gap import Gap, Line, Teacher, find_gaps, write_size
@@ -15,9 +14,10 @@ from kdbench.reports.table import Value
 
 _GUIDE = """\
 One student learnt from teachers of growing size. The *slope* is what a doubling of the teacher's parameters adds to the
-student's score, in points: least squares over the teachers' students (means over seeds) on the logarithm of size, with
-a 95 % t-interval of teachers - 2 degrees of freedom, which counts as noise also what is no straight line. With fewer
-than three teachers it is not determinable. *Does a bigger teacher hurt?* compares the student of the largest teacher
+student's score, in points: least squares over the teachers' students (means over seeds) on the logarithm of size. Its
+interval covers two 95 % intervals: a t-interval with teachers - 2 degrees of freedom, for what is no straight line, and
+a bootstrap over paired examples (and seeds), for these very teachers. With fewer than three teachers a slope is not
+determinable. *Does a bigger teacher hurt?* compares the student of the largest teacher
 with the best student of a smaller one, in points, with a bootstrap interval over paired examples (and seeds, where
 there are several), widened for the number of smaller teachers that the best was picked from (Bonferroni). With one seed
 and accuracy, *separable* means that McNemar's exact test, corrected likewise, gives p < 0.05; otherwise that the
@@ -109,9 +109,8 @@ def _hurt(line: Line) -> str:
     if not (line.largest and line.best_smaller):
         return "Whether the largest teacher hurts is open."
     largest, smaller = (line.scores[t.pair] for t in (line.largest, line.best_smaller))
-    distance = gap(largest, smaller, line.change)
-    ends = f"the student of the largest teacher ({line.largest.pair}) is {distance} the best of a smaller one"
-    ends += f" ({line.best_smaller.pair})"
+    distance = gap(largest, smaller, line.change, f"the best of a smaller one ({line.best_smaller.pair})")
+    ends = f"the student of the largest teacher ({line.largest.pair}) is {distance}"
     if not (largest and smaller) or line.change is None:
         return f"{ends[0].upper()}{ends[1:]}."
     if largest.mean >= smaller.mean:
@@ -123,24 +122,26 @@ def _hurt(line: Line) -> str:
 
 def _panel(found: Gap, metric: str) -> Panel:
     sized = [teacher for teacher in found.teachers if not math.isnan(teacher.parameters)]
-    own = [Point(t.parameters, t.score.mean, t.score.low, t.score.high) for t in sized if t.score and whole(t.score)]
+    own = [plot_point(t.parameters, t.score) for t in sized]
     levels = []
     for line in found.lines:
         value = next((v for v in line.scores.values() if v is not None and whole(v)), None)
         if not line.taught and value is not None:
             levels.append((line.method, value.mean))
     return Panel(
-        title=f"{found.task}: {found.student}",
+        title=f"{found.task}: {found.student} ({metric}, %)",
         x_label="parameters of the teacher",
-        y_label=f"{metric} (%)",
         teacher=Series("teacher", tuple(own)),
         students=tuple(
-            series(line.method, ((t.parameters, line.scores.get(t.pair)) for t in sized))
+            Series(
+                line.method,
+                tuple(plot_point(t.parameters, line.scores[t.pair]) for t in sized if t.pair in line.scores),
+            )
             for line in found.lines
             if line.taught
         ),
         levels=tuple(levels),
-        ticks=tuple((parameters, write_size(parameters)) for parameters in Counter(t.parameters for t in sized)),
+        ticks=tuple((parameters, write_size(parameters)) for parameters in dict.fromkeys(t.parameters for t in sized)),
         log_x=True,
     )
 
@@ -157,7 +158,7 @@ def _data(evidence: Evidence, found: Gap) -> Iterator[dict[str, object]]:
                     "teacher_score": _number(teacher),
                     "method": line.method,
                     "seed": seed,
-                    "student_score": score,
+                    "student_score": None if score is None else plain(score),
                 }
 
 

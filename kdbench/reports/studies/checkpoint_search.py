@@ -13,7 +13,6 @@ from kdbench.reports.studies.base import (
     Table,
     plain,
     plot_point,
-    series,
     whole,
     write_count,
     write_percent,
@@ -21,7 +20,7 @@ from kdbench.reports.studies.base import (
 )
 from kdbench.reports.studies.comparison import Difference, gap
 from kdbench.reports.studies.evidence import Evidence
-from kdbench.reports.studies.search import Checkpoint, Other, Search, find_search
+from kdbench.reports.studies.search import SWEEP, Checkpoint, Other, Search, find_search
 
 _GUIDE = """\
 For every checkpoint of a teacher's training, a student was trained from it by `checkpoint-kd`. The *oracle* is the
@@ -81,11 +80,11 @@ def _checkpoint_table(search: Search) -> Table:
 
 
 def _cost_table(search: Search) -> Table:
-    n = len(search.checkpoints)
+    apart = search.oracle_to_choice
     rows = [
-        _searched("oracle (hindsight)", search.oracle, search, ("–", _write(search.oracle_to_choice))),
-        _searched("honest search", search.choice, search, (_write(search.oracle_to_choice, -1), "–")),
-    ] * bool(n)
+        _searched("oracle (hindsight)", search.oracle, search, ("–", _write(apart))),
+        _searched("honest search", search.choice, search, (_write(apart and apart.reversed()), "–")),
+    ] * bool(search.checkpoints)
     rows += [
         (
             other.method,
@@ -110,8 +109,8 @@ def _searched(
     return (label, score, *differences, str(len(search.checkpoints)), write_count(search.updates))
 
 
-def _write(difference: Difference | None, sign: int = 1) -> str:
-    return "–" if difference is None else str(difference if sign > 0 else difference.reversed())
+def _write(difference: Difference | None) -> str:
+    return "–" if difference is None else str(difference)
 
 
 def _findings(search: Search) -> Iterator[str]:
@@ -121,6 +120,9 @@ def _findings(search: Search) -> Iterator[str]:
         return
     if search.teachers_best is None:
         yield "The teacher's own scores at its checkpoints are missing."
+    if search.untried:
+        untried = ", ".join(map(str, search.untried))
+        yield f"No student was asked for from checkpoint {untried}: what follows is about the others alone."
     lost = [c for c in search.checkpoints if not whole(c.student)]
     if lost:
         what = ", ".join(f"{c.index} ({c.student.status if c.student else 'not evaluated'})" for c in lost)
@@ -130,6 +132,7 @@ def _findings(search: Search) -> Iterator[str]:
     for other in search.others:
         if other.method not in CONTROLS:
             yield _about(other, search)
+    yield _costs(search)
 
 
 def _about_search(search: Search, n: int) -> Iterator[str]:
@@ -145,12 +148,17 @@ def _about_search(search: Search, n: int) -> Iterator[str]:
     elif choice is oracle:
         yield f"An honest search finds the same checkpoint, after {n} trainings."
     else:
-        distance = gap(choice.student, oracle.student, search.oracle_to_choice)
-        found = f"An honest search takes {choice}, {write_score(choice.student)}"
-        yield f"{found}: {distance} the oracle, after {n} trainings."
-    if worst is not oracle:
-        verdict = gap(oracle.student, worst.student, search.spread)
-        line = f"Best and worst checkpoint: the student of {oracle} is {verdict} that of {worst}"
+        distance = gap(choice.student, oracle.student, search.oracle_to_choice, "the oracle")
+        yield f"An honest search takes {choice}, {write_score(choice.student)}: {distance}, after {n} trainings."
+    if worst is oracle:
+        yield (
+            "All checkpoints give students of the same score; the first stands for all."
+            if n > 1
+            else "It is the only one."
+        )
+    else:
+        distance = gap(oracle.student, worst.student, search.spread, f"that of {worst}")
+        line = f"Best and worst checkpoint: the student of {oracle} is {distance}"
         doubt = search.spread is not None and not search.spread.separable
         yield line + (": these numbers do not show that the choice of a checkpoint matters." if doubt else ".")
 
@@ -159,18 +167,26 @@ def _about(other: Other, search: Search) -> str:
     if other.score is None or not whole(other.score):
         return f"`{other.method}`: {write_score(other.score)}, so nothing can be said about it."
     assert search.oracle
-    line = f"`{other.method}` reaches {write_score(other.score)} with {_trainings(other.trainings)}: "
-    line += f"{gap(other.score, search.oracle.student, other.to_oracle)} the oracle"
+    line = f"`{other.method}`, {write_score(other.score)}: "
+    line += gap(other.score, search.oracle.student, other.to_oracle, "the oracle")
     if search.choice:
-        line += f", {gap(other.score, search.choice.student, other.to_choice)} the honest search"
-    factor = search.updates / other.updates if other.updates else math.nan
-    return line + ("." if math.isnan(factor) else f". The search took {factor:.1f}× its student updates.")
+        line += ", " + gap(other.score, search.choice.student, other.to_choice, "the honest search")
+    return line + "."
 
 
-def _trainings(count: float) -> str:
-    if math.isnan(count):
-        return "an unknown number of trainings"
-    return "one training" if count == 1 else f"{count:.0f} trainings"
+def _costs(search: Search) -> str:
+    """What the search took, and what the methods of the findings took."""
+    groups: dict[str, list[str]] = {}
+    for other in search.others:
+        if other.method not in CONTROLS and not math.isnan(other.updates + other.trainings):
+            factor = search.updates / other.updates if other.updates else math.nan
+            share = "" if math.isnan(factor) else f", a search being {factor:.1f}× that"
+            trainings = "one training" if other.trainings == 1 else f"{other.trainings:.0f} trainings"
+            groups.setdefault(f"{trainings}, {write_count(other.updates)} student updates{share}", []).append(
+                f"`{other.method}`"
+            )
+    line = f"Cost of a search: {len(search.checkpoints)} trainings, {write_count(search.updates)} student updates. "
+    return line + " ".join(f"{', '.join(methods)}: {cost}." for cost, methods in groups.items())
 
 
 def _panel(search: Search, metric: str) -> Panel:
@@ -183,17 +199,15 @@ def _panel(search: Search, metric: str) -> Panel:
         if checkpoint and checkpoint.student
     ]
     if len({level for _, level in levels}) < len(levels):
-        levels = [("oracle = honest search", levels[0][1])]
+        levels = [("oracle, honest search", levels[0][1])]
     return Panel(
-        title=f"{search.pair}: {search.task}",
+        title=f"{search.pair}: {search.task} ({metric}, %)",
         x_label="teacher's checkpoint (epoch)" if by_epoch else "teacher's checkpoint",
-        y_label=f"{metric} (%)",
         teacher=Series("teacher", tuple(own)),
-        students=(series("checkpoint-kd", ((places[c.index], c.student) for c in search.checkpoints)),),
+        students=(Series(SWEEP, tuple(plot_point(places[c.index], c.student) for c in search.checkpoints)),),
         slots=tuple(
-            Slot(other.method, point)
+            Slot(other.method if whole(other.score) else f"{other.method} (none)", plot_point(0, other.score))
             for other in search.others
-            if other.score is not None and (point := plot_point(0, other.score))
         ),
         levels=tuple(levels),
     )

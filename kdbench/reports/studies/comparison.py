@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -63,15 +64,14 @@ class Difference:
         return f"{value:+.1f} [{low:+.1f}, {high:+.1f}], {self.verdict}"
 
 
-def gap(first: Value | None, second: Value | None, difference: Difference | None) -> str:
-    """``1.2 points below (not separable)``, to be followed by what second is."""
+def gap(first: Value | None, second: Value | None, difference: Difference | None, target: str) -> str:
+    """``1.2 points below TARGET (not separable)``; ``target`` names the second."""
     if first is None or second is None:
-        return "at an unknown distance from"
+        return f"at an unknown distance from {target}"
     points = (first.mean - second.mean) * 100
     verdict = difference.verdict if difference else "not tested: no paired outcomes"
-    if not points:
-        return f"equal ({verdict}) to"
-    return f"{abs(points):.1f} points {'above' if points > 0 else 'below'} ({verdict})"
+    where = f"{abs(points):.1f} points {'above' if points > 0 else 'below'}" if points else "level with"
+    return f"{where} {target} ({verdict})"
 
 
 def compare(first: Outcomes, second: Outcomes, metric: str, choices: int = 1) -> Difference | None:
@@ -82,16 +82,32 @@ def compare(first: Outcomes, second: Outcomes, metric: str, choices: int = 1) ->
         metric: one of :data:`kdbench.tasks.metrics.METRICS`.
         choices: comparisons among which this one was picked for being extreme (Bonferroni).
     """
-    if first.seeds != second.seeds or first.ids != second.ids:
+    terms = _paired_terms([first, second], metric)
+    if terms is None:
         return None
-    predictions = np.stack([first.predictions, second.predictions])
-    terms = metric_terms(metric, predictions, first.labels)
     own, other = metric_of_means(metric, terms.mean(2)).mean(1)
-    draws = crossed_bootstrap(terms[0], terms[1], partial(metric_of_means, metric))
-    low, high = percentile_interval(draws, 1 - LEVEL / choices)
+    low, high = percentile_interval(_draws(terms, (1, -1), metric), 1 - LEVEL / choices)
     p = None
     if len(first.seeds) == 1 and metric == "accuracy":
-        right = predictions[:, 0] == first.labels
+        right = terms[:, 0, :, 0].astype(bool)
         p = min(1.0, mcnemar_exact(right[0], right[1]) * choices)
     separable = p < LEVEL if p is not None else not low <= 0 <= high
     return Difference(float(own - other), low, high, p, separable)
+
+
+def contrast_interval(models: Sequence[Outcomes], weights: Sequence[float], metric: str) -> tuple[float, float] | None:
+    """Bootstrap interval of a weighted sum of scores; nothing unless all have the same seeds and examples."""
+    terms = _paired_terms(models, metric)
+    return None if terms is None else percentile_interval(_draws(terms, weights, metric), 1 - LEVEL)
+
+
+def _paired_terms(models: Sequence[Outcomes], metric: str) -> np.ndarray | None:
+    """``(models, seeds, n, terms)`` of the metric."""
+    first = models[0]
+    if any((model.seeds, model.ids) != (first.seeds, first.ids) for model in models):
+        return None
+    return metric_terms(metric, np.stack([model.predictions for model in models]), first.labels)
+
+
+def _draws(terms: np.ndarray, weights: Sequence[float], metric: str) -> np.ndarray:
+    return crossed_bootstrap(terms, weights, partial(metric_of_means, metric))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from kdbench.hashing import canonical_json
 from kdbench.reports.studies.base import whole
-from kdbench.reports.studies.comparison import Difference
+from kdbench.reports.studies.comparison import Difference, contrast_interval
 from kdbench.reports.studies.evidence import Evidence
 from kdbench.reports.table import Value
 from kdbench.rows import TEACHER
-from kdbench.stats.slope import Slope, least_squares_slope
+from kdbench.stats.slope import Slope, least_squares_slope, slope_weights
 
 
 @dataclass(frozen=True)
@@ -75,23 +75,21 @@ def find_gaps(evidence: Evidence, task: str) -> list[Gap]:
     ]
 
 
-def find_lines(evidence: Evidence, task: str, teachers: Iterable[Teacher]) -> Iterable[Line]:
+def find_lines(evidence: Evidence, task: str, teachers: Sequence[Teacher]) -> list[Line]:
     """Every method that any of the pairs was asked for."""
-    known = list(teachers)
-    methods = dict.fromkeys(method for teacher in known for method in evidence.methods(teacher.pair, task))
-    return [_line(evidence, task, method, known) for method in methods]
+    methods = dict.fromkeys(method for teacher in teachers for method in evidence.methods(teacher.pair, task))
+    return [_line(evidence, task, method, teachers) for method in methods]
 
 
-def _line(evidence: Evidence, task: str, method: str, teachers: list[Teacher]) -> Line:
+def _line(evidence: Evidence, task: str, method: str, teachers: Sequence[Teacher]) -> Line:
     asked = [teacher for teacher in teachers if evidence.rows(teacher.pair, task, method)]
     scores = {teacher.pair: evidence.score(teacher.pair, task, method) for teacher in asked}
     keys = {tuple(row.key for row in evidence.rows(teacher.pair, task, method)) for teacher in asked}
     taught = len(keys) > 1 or len(asked) == 1
     open_because = _why_open(asked, scores) if taught else "no teacher"
-    means = [value.mean for value in scores.values() if value is not None]
     slope = None
     if not open_because:
-        slope = least_squares_slope([math.log2(teacher.parameters) for teacher in asked], means)
+        slope = _slope(evidence, task, method, asked)
         open_because = "" if slope else "teachers of one size"
     largest, smaller, change = None, None, None
     if taught and _comparable(asked, scores):
@@ -101,6 +99,22 @@ def _line(evidence: Evidence, task: str, method: str, teachers: list[Teacher]) -
     return Line(method, scores, taught, slope, open_because, largest, smaller, change)
 
 
+def _slope(evidence: Evidence, task: str, method: str, teachers: list[Teacher]) -> Slope | None:
+    """With an interval that covers that of the points about the line and that of the points themselves."""
+    doublings = [math.log2(teacher.parameters) for teacher in teachers]
+    scores = [evidence.score(teacher.pair, task, method) for teacher in teachers]
+    slope = least_squares_slope(doublings, [score.mean for score in scores if score])
+    weights = slope_weights(doublings)
+    if slope is None or weights is None:
+        return None
+    outcomes = [evidence.outcomes(teacher.pair, task, method) for teacher in teachers]
+    known = [found for found in outcomes if found]
+    metric = evidence.board.primary(task)
+    sampling = contrast_interval(known, weights.tolist(), metric) if len(known) == len(outcomes) else None
+    low, high = sampling or (slope.low, slope.high)
+    return replace(slope, low=min(low, slope.low), high=max(high, slope.high))
+
+
 def _why_open(teachers: list[Teacher], scores: dict[str, Value | None]) -> str:
     """Why there is no slope, or nothing."""
     done = sum(whole(value) for value in scores.values())
@@ -108,7 +122,7 @@ def _why_open(teachers: list[Teacher], scores: dict[str, Value | None]) -> str:
         return f"{done} of {len(teachers)} students"
     if any(math.isnan(teacher.parameters) for teacher in teachers):
         return "a teacher of unknown size"
-    return f"only {len(teachers)} teachers" if len(teachers) < 3 else ""
+    return ("", "only one teacher", "only two teachers")[len(teachers)] if len(teachers) < 3 else ""
 
 
 def _comparable(teachers: list[Teacher], scores: dict[str, Value | None]) -> bool:

@@ -62,6 +62,7 @@ class Search:
         choice: what an honest search takes: best mean of the students' selection scores; the earliest of equals.
         worst: worst on the reported split.
         teachers_best: index of the teacher's own best on the selection split; nothing when it is not known.
+        untried: checkpoints of the teacher from which no student was asked for.
         updates: student updates of one seed's whole search; NaN unless whole.
         spread: oracle minus worst; corrected for all pairs of checkpoints.
     """
@@ -73,6 +74,7 @@ class Search:
     choice: Checkpoint | None
     worst: Checkpoint | None
     teachers_best: int | None
+    untried: tuple[int, ...]
     updates: float
     spread: Difference | None
     oracle_to_choice: Difference | None
@@ -81,7 +83,8 @@ class Search:
 
 def find_search(evidence: Evidence, pair: str, task: str) -> Search:
     """Collect one search from the records."""
-    checkpoints = _checkpoints(evidence, pair, task)
+    trajectory = _trajectory(evidence, pair, task)
+    checkpoints = _checkpoints(evidence, pair, task, trajectory)
     students = [c.student.mean for c in checkpoints if c.student and whole(c.student)]
     complete = bool(checkpoints) and len(students) == len(checkpoints)
     oracle = checkpoints[students.index(max(students))] if complete else None
@@ -89,8 +92,6 @@ def find_search(evidence: Evidence, pair: str, task: str) -> Search:
     selections = [c.selection for c in checkpoints]
     known = complete and not any(map(math.isnan, selections))
     choice = checkpoints[selections.index(max(selections))] if known else None
-    own = [c.teacher_selection for c in checkpoints]
-    teachers_best = checkpoints[own.index(max(own))].index if own and not any(map(math.isnan, own)) else None
 
     def difference(method: str, target: Checkpoint | None, choices: int = 1) -> Difference | None:
         return evidence.compare(task, (pair, method), (pair, target.method), choices) if target else None
@@ -116,7 +117,8 @@ def find_search(evidence: Evidence, pair: str, task: str) -> Search:
         oracle,
         choice,
         worst,
-        teachers_best,
+        max(trajectory, key=lambda index: (trajectory[index]["selection"], -index), default=None),
+        tuple(sorted(set(trajectory) - {checkpoint.index for checkpoint in checkpoints})),
         sum(evidence.cost(pair, task, c.method, "student_updates") for c in checkpoints),
         difference(oracle.method, worst, max(1, n * (n - 1) // 2)) if oracle else None,
         difference(oracle.method, choice, n) if oracle else None,
@@ -124,18 +126,24 @@ def find_search(evidence: Evidence, pair: str, task: str) -> Search:
     )
 
 
-def _checkpoints(evidence: Evidence, pair: str, task: str) -> tuple[Checkpoint, ...]:
+def _trajectory(evidence: Evidence, pair: str, task: str) -> dict[int, dict[str, Any]]:
+    """Index -> what is known of the teacher's checkpoint; empty when the teacher's evaluation is not there."""
     record = evidence.record(pair, task, TEACHER, "trajectory")
     entries = cast(list[dict[str, Any]], record.details["checkpoints"]) if record else []
-    known = {entry["index"]: entry for entry in entries}
+    return {entry["index"]: entry for entry in entries}
+
+
+def _checkpoints(
+    evidence: Evidence, pair: str, task: str, trajectory: dict[int, dict[str, Any]]
+) -> tuple[Checkpoint, ...]:
     found = []
     for method in evidence.methods(pair, task):
         config = evidence.part_config(task, method, SWEEP)
         if config is None:
             continue
         index = config["checkpoint"]
-        index += len(known) if index < 0 else 0  # as the method counts from the end
-        entry = known.get(index, {})
+        index += len(trajectory) if index < 0 else 0  # as the method counts from the end
+        entry = trajectory.get(index, {})
         found.append(
             Checkpoint(
                 index,

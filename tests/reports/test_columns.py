@@ -1,0 +1,153 @@
+"""Columns that appear when something was measured: corruptions, transfer, attacks on images; settings and commands."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from kdbench.reports.columns import summary_columns, task_columns
+from kdbench.reports.commands import portable_command
+from kdbench.reports.markdown import to_markdown
+from kdbench.reports.table import Leaderboard, build_leaderboard
+from kdbench.reports.terminal import print_leaderboard
+from kdbench.rows import TEACHER
+from tests.reports.world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "store")
+
+
+def board_of(world: World, **manifest: object) -> Leaderboard:
+    return build_leaderboard(world.store, world.manifest(**manifest))  # type: ignore[arg-type]
+
+
+def titles(board: Leaderboard) -> list[str]:
+    return [column.title for column in summary_columns(board)]
+
+
+def number(board: Leaderboard, title: str, method: str) -> float:
+    column = next(column for column in summary_columns(board) if column.title == title)
+    entry = column.entry("p", method)
+    assert entry is not None and entry.status == "ok"
+    return entry.number
+
+
+def add_corruption(world: World, method: str, seed: int, fog: float, snow: float, *, done: bool = True) -> None:
+    table = {"fog": {"1": fog, "2": fog}, "snow": {"1": snow, "2": snow}}
+    metrics = {"corruption_accuracy": (fog + snow) / 2} if done else None
+    world.add(method, seed, "corruption", "computed", metrics, details={"accuracy": table})
+
+
+def test_corruption_errors_are_relative_to_finetune_of_the_same_seed(world: World) -> None:
+    """By hand: errors 0.1 and 0.3 against 0.2 and 0.4 in seed 1, twice finetune's in seed 2.
+
+    The teacher, which has one seed, is compared with both.
+    """
+    add_corruption(world, TEACHER, 0, 0.9, 0.8)
+    add_corruption(world, "finetune", 1, 0.8, 0.6)
+    add_corruption(world, "finetune", 2, 0.6, 0.8)
+    add_corruption(world, "kd", 1, 0.9, 0.7)
+    add_corruption(world, "kd", 2, 0.2, 0.6)
+    board = board_of(world)
+    assert titles(board)[:2] == ["corruptions", "mCE"]
+    assert number(board, "mCE", "finetune") == pytest.approx(1)
+    assert number(board, "mCE", "kd") == pytest.approx(((0.5 + 0.75) / 2 + 2) / 2)
+    assert number(board, "mCE", TEACHER) == pytest.approx(((0.5 + 0.5) / 2 + (0.25 + 1) / 2) / 2)
+    assert number(board, "corruptions", "kd") == pytest.approx((0.8 + 0.4) / 2)
+    line = next(line for line in to_markdown(board).splitlines() if line.startswith("| kd |"))
+    assert "131.2 ± 97.2" in line
+
+
+def test_no_corruption_error_without_its_reference(world: World) -> None:
+    """A missing finetune leaves only its own seed open; finetune never asked for, no column at all."""
+    add_corruption(world, "kd", 1, 0.9, 0.7)
+    add_corruption(world, "kd", 2, 0.9, 0.7)
+    assert titles(board_of(world)) == ["corruptions"]
+    add_corruption(world, "finetune", 1, 0.8, 0.6)
+    add_corruption(world, "finetune", 2, 0.8, 0.6, done=False)
+    lines = to_markdown(board_of(world)).splitlines()
+    assert next(line for line in lines if line.startswith("| kd |")) == "| kd | 80.0 ± 0.0 | missing (1/2) |"
+
+
+def test_transfer_and_norms_where_they_were_measured(world: World) -> None:
+    """Text has changed words, images have norms; the clean accuracy of a shared sample is printed once."""
+    attack = {"accuracy_under_attack": 0.2, "clean_accuracy": 0.8, "success_rate": 0.75}
+    for name in ("fgsm", "pgd"):
+        world.add("kd", 1, "attack", name, {**attack, "mean_norm": 0.0314})
+        world.add("kd", 1, "transfer", name, {"accuracy_under_transfer": 0.6})
+    board = board_of(world)
+    assert titles(board) == ["under attack", "transfer"]
+    assert number(board, "transfer", "kd") == pytest.approx(0.6)
+    assert [column.title for column in task_columns(board, "t")] == [
+        "clean (attacked sample)", "fgsm", "fgsm success", "fgsm norm", "pgd", "pgd success", "pgd norm",
+        "fgsm transfer", "pgd transfer",
+    ]  # fmt: skip
+    text = to_markdown(board)
+    assert "| kd | 80.0 [67.0, 88.8] | 20.0 [11.2, 33.0] | 75.0 | 0.031 |" in text
+    assert "Transfer: accuracy" in text and "mCE" not in text
+
+
+def test_samples_of_their_own_have_their_own_clean_accuracy(world: World) -> None:
+    for name, clean, mean_queries in (("a", 0.8, 30.0), ("b", 0.7, 40.0)):
+        metrics = {"accuracy_under_attack": 0.2, "clean_accuracy": clean, "mean_queries": mean_queries}
+        world.add("kd", 1, "attack", name, {**metrics, "mean_perturbed_words": 0.1})
+    assert [column.title for column in task_columns(board_of(world), "t")] == [
+        "a clean", "a", "a queries", "a words", "b clean", "b", "b queries", "b words"
+    ]  # fmt: skip
+
+
+def test_trajectory_is_no_column(world: World) -> None:
+    """It is the study's; and an unfinished one is no missing score of the teacher."""
+    world.add(TEACHER, 0, "in_domain", "t", {"accuracy": 0.9})
+    world.add(TEACHER, 0, "trajectory", "t", None)
+    board = board_of(world)
+    assert titles(board) == ["in-domain"]
+    assert {place.evaluation for place in board.values} == {"in_domain"}
+
+
+def test_settings_by_kind_only_where_they_differ(tmp_path: Path) -> None:
+    world = World(tmp_path / "store", metrics={"t": ["accuracy"], "i": ["accuracy"]})
+    for task in ("t", "i"):
+        for method in ("kd", "dkd"):
+            world.add(method, 1, "in_domain", task, {"accuracy": 0.5}, task=task)
+    for kind, alpha in (("text-classification", 0.5), ("text-regression", 9.0), ("image-classification", 0.1)):
+        world.settings("kd", {"alpha": alpha}, kind=kind)
+        world.settings("dkd", {"beta": 8.0}, kind=kind)
+    lines = to_markdown(board_of(world, kinds={"i": "image-classification"})).splitlines()
+    at = lines.index("- **kd** (A | B)".replace("|", "\\|"))
+    assert lines[at + 1 : at + 3] == ["  - text-classification: alpha 0.5", "  - image-classification: alpha 0.1"]
+    assert "- **dkd** (A \\| B): beta 8.0" in lines, "no kind that no task has, and one line where all agree"
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("kdbench run --suite s --data /home/me/data", "kdbench run --suite s --data DIR"),
+        ("kdbench run --models=/m --store /s --plugin /x/a.py", "kdbench run --models=DIR --store DIR --plugin a.py"),
+        ("kdbench run --suite /home/me/my.yaml --data ../data", "kdbench run --suite my.yaml --data ../data"),
+        ("kdbench run --data '/with space/d' --methods kd", "kdbench run --data DIR --methods kd"),
+        ("kdbench run --set kd.alpha=0.5 --set 'a.b=[1, 2]'", "kdbench run --set kd.alpha=0.5 --set 'a.b=[1, 2]'"),
+    ],
+)  # fmt: skip
+def test_commands_name_no_folder_of_this_machine(typed: str, shown: str) -> None:
+    assert portable_command(typed) == shown
+
+
+def test_command_block_tells_each_command_once(world: World) -> None:
+    world.add("kd", 1, "in_domain", "t", {"accuracy": 0.5})
+    commands = ("kdbench run --suite s --data /a", "kdbench run --suite s --data /b/c")
+    text = to_markdown(board_of(world, commands=commands))
+    assert "```\nkdbench run --suite s --data DIR\nkdbench report --suite s\n```" in text
+
+
+def test_terminal_prints_the_same_columns(world: World) -> None:
+    add_corruption(world, "finetune", 1, 0.8, 0.6)
+    stream = io.StringIO()
+    print_leaderboard(board_of(world), Console(width=120, file=stream))
+    printed = stream.getvalue()
+    assert "mCE" in printed and "100.0" in printed
