@@ -36,6 +36,7 @@ class Manifest(Spec):
     description: str = ""
     study: str = ""
     kinds: dict[str, str] = Field(description="task -> kind")
+    students: dict[str, str] = Field(default_factory=dict, description="pair -> name of its student")
     metrics: dict[str, list[str]] = Field(description="task -> metrics, the primary one first")
     methods: dict[str, MethodInfo]
     rows: list[Row]
@@ -67,6 +68,7 @@ def update_manifest(store: Store, plan: Plan, command: str) -> Manifest:
             version=plan.version,
             description=plan.suite.description,
             study=plan.suite.study,
+            students={name: pair.student.name for name, pair in plan.suite.pairs.items()},
             kinds={name: task.kind for name, task in tasks.items()},
             metrics={name: list(task.metrics) for name, task in tasks.items()},
             methods={**before, **methods},

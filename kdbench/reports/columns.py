@@ -66,11 +66,12 @@ def summary_columns(board: Leaderboard) -> list[Column]:
         Column("GFLOPs", "billions", over("efficiency", lambda _: "flops"), -1),
         Column("updates", "count", lambda pair, method: _training(board, pair, method, "updates")),
         Column("generator updates", "count", lambda pair, method: _training(board, pair, method, "generator_updates")),
+        Column("attack passes", "count", lambda pair, method: _training(board, pair, method, "adversarial_passes")),
         Column("assistants", "count", lambda pair, method: _training(board, pair, method, "assistants")),
         Column("train (min)", "minutes", lambda pair, method: _training(board, pair, method, "minutes")),
     ]
     places = [(pair, method) for pair in board.pairs for method in board.methods(pair)]
-    optional = {"generator updates", "assistants"}  # shown where something was spent on them
+    optional = {"generator updates", "attack passes", "assistants"}  # shown where something was spent on them
     return [
         column
         for column in columns
