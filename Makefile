@@ -12,7 +12,7 @@ install: $(VENV)/.installed
 # a torch with a small CPU build. `make install CONSTRAINTS=/dev/null` leaves the choice to pip.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[assets,dev,tracking]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[assets,corruptions,dev,tracking]'
 	$(BIN)/python -m compileall -q $(VENV)/lib >/dev/null 2>&1 || true
 	touch $@
 

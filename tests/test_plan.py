@@ -19,6 +19,7 @@ from kdbench.cells.data import load_training
 from kdbench.cells.job import Job
 from kdbench.errors import DataError, KDBenchError, MethodError, UnknownNameError
 from kdbench.hashing import digest
+from kdbench.inputs.text import TextReader
 from kdbench.locations import Locations
 from kdbench.methods.registry import METHODS
 from kdbench.models.tiny import tiny_tokenizer
@@ -30,6 +31,7 @@ METHOD_NAMES = [
     "finetune", "kd", "logit-mse", "annealing", "continuation", "takd", "rco", "checkpoint-kd", "prokd", "mate",
     "combined", "random-teacher", "label-smoothing", "prokd+mate",
 ]  # fmt: skip
+READER = TextReader(tiny_tokenizer(), 64)
 SUITE: dict[str, Any] = {
     "name": "tiny",
     "tasks": [
@@ -250,6 +252,9 @@ BUDGET_FIELDS: dict[str, tuple[Any, set[str]]] = {
     "checkpoints": (2, {"teacher"} | WITH_TEACHER | MEASURED),
     "teacher_learning_rate": (1e-4, {"teacher"} | WITH_TEACHER | MEASURED),
     "batch_size": (16, EVERYTHING),
+    "optimizer": ("sgd", EVERYTHING),
+    "momentum": (0.8, EVERYTHING),
+    "schedule": ("cosine", EVERYTHING),
     "warmup": (0.1, EVERYTHING),
     "weight_decay": (0.0, EVERYTHING),
     "clip_norm": (2.0, EVERYTHING),
@@ -258,6 +263,10 @@ BUDGET_FIELDS: dict[str, tuple[Any, set[str]]] = {
     "threads": (2, EVERYTHING),
     "max_evaluation": (9, {"in_domain", "ood", "fidelity", "calibration"}),
     "attack_examples": (5, {"attack"}),
+    "max_corrupted": (9, set()),
+    "images": ({"batch_size": 9}, set()),
+    "pairs": (["tiny-l4-l2"], set()),
+    "tasks": (["mood"], set()),
 }
 
 

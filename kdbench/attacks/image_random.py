@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+# How torchattacks draws, by the number of arguments; what a model draws in other ways is its own affair.
+_DRAWS = {torch.rand: 1, torch.randn: 1, torch.Tensor.uniform_: 3, torch.Tensor.normal_: 1}
+
 
 class RowRandom(TorchFunctionMode):
     """While it is active, random batches are drawn row by row, each row from its image's own generator.
@@ -35,15 +38,15 @@ class RowRandom(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Replace the four ways in which torchattacks draws."""
-        if func in (torch.rand, torch.randn) and len(args) == 1 and not kwargs:
-            return self._draw(func, tuple(args[0]))
+        """Replace draws, pass on everything else."""
+        if _DRAWS.get(func) != len(args) or kwargs or isinstance(args[0], int):
+            return func(*args, **(kwargs or {}))
         if func is torch.Tensor.uniform_:
             values, low, high = args
             return values.copy_(low + (high - low) * self._draw(torch.rand, tuple(values.shape)))
-        if func is torch.Tensor.normal_ and len(args) == 1:
+        if func is torch.Tensor.normal_:
             return args[0].copy_(self._draw(torch.randn, tuple(args[0].shape)))
-        return func(*args, **(kwargs or {}))
+        return self._draw(func, tuple(args[0]))
 
     def _draw(self, function: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         rows = self.rows(shape[0]) if len(shape) == 4 else None

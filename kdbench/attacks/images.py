@@ -37,7 +37,7 @@ class ImageAttackResult:
         gradients: ``(n,)`` how many of them were differentiated.
         norms: ``(n,)`` float32 norms of the perturbations, in the attack's norm.
         images: ``(n, channels, height, width)`` float32 in [0, 1], on the CPU: the adversarial images; of those
-            that stood, the strongest attempt inside the ball; of skipped ones, the original.
+            that stood, the strongest attempt inside the ball, or the original; of skipped ones, the original.
         after: member -> share of all images that is classified right after it and those before it.
         notes: where an algorithm had to be changed for this model, one sentence each.
     """
@@ -149,7 +149,6 @@ class _Run:
         self.norm, self.epsilon = spec.norm, spec.epsilon
         self.device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         self.originals, self.strongest = images, images.clone()
-        self.margins = torch.full((len(images),), torch.inf)
         self.contents = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images]
         self.queries = torch.ones(len(images), dtype=torch.int64)
         self.gradients = torch.zeros_like(self.queries)
@@ -162,6 +161,7 @@ class _Run:
         if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < self.classes):
             raise AttackError(f"a label lies outside of the model's {self.classes} classes")
         self.predicted = logits.argmax(-1)
+        self.margins = margin(logits, labels)
         self.standing = self.predicted == labels
 
     def attack(self, name: str, member: Member) -> Iterator[float]:

@@ -110,4 +110,4 @@ def real_images(count: int) -> tuple[Tensor, Tensor]:
     column = next(name for name in table.columns if name.startswith("im"))
     pixels = np.stack([np.array(Image.open(io.BytesIO(cell["bytes"]))) for cell in table[column]])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().contiguous() / 255
-    return images, torch.from_numpy(table["label"].to_numpy())
+    return images, torch.tensor(table["label"].tolist())

@@ -259,7 +259,7 @@ def test_progress_reaches_the_end_of_every_member(sample):
     attack_images(trained(), images, labels, spec, seed=0, batch_size=16, progress=lambda *at: seen.append(at))
     assert [name for name, share in seen if share == 1] == ["fgsm", "apgd-t", "fgsm-2"]
     shares = [share for name, share in seen if name == "apgd-t"]
-    assert len(shares) >= 4 and shares == sorted(shares)
+    assert len(shares) >= 3 and shares == sorted(shares)
 
 
 def test_mistakes_are_named(sample):

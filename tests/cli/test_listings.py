@@ -66,23 +66,47 @@ def test_every_method_can_be_described(cli: Cli, name: str) -> None:
     """All stages spend the budget, every setting has a meaning; the same for people."""
     found = _described(cli, "method", name)
     assert found["name"] == name and found["source"] == "kdbench" and found["cite"] and found["formula"]
-    assert sum(stage["updates"] for stage in found["stages of 1000 updates"]) == 1000
-    settings = found["settings"][name]
-    assert all(row["meaning"] and row["default"] != "required" for row in settings)
+    for stages in _of_both(found, "stages of 1000 updates"):
+        assert sum(stage["updates"] for stage in stages) == 1000
     text = cli("describe", "method", name).out
-    assert all(row["field"] in text for row in settings)
+    for settings in _of_both(found, "settings"):
+        assert all(row["meaning"] and row["default"] != "required" for row in settings[name])
+        assert all(row["field"] in text for row in settings[name])
+
+
+def _of_both(found: dict[str, Any], title: str) -> list[Any]:
+    """What texts and images have in common, or what each of them has."""
+    values = [value for key, value in found.items() if key in (title, f"{title} on texts", f"{title} on images")]
+    assert values
+    return values
+
+
+def test_settings_that_differ_on_images_are_shown_apart(cli: Cli) -> None:
+    """Hinton's loss has other defaults there; what is the same is said once."""
+    found = _described(cli, "method", "kd")
+    defaults = [
+        {row["field"]: row["default"] for row in found[f"settings on {kind}"]["kd"]} for kind in ("texts", "images")
+    ]
+    assert [(kind["alpha"], kind["temperature"]) for kind in defaults] == [(0.5, 2.0), (0.1, 4.0)]
+    assert "settings" not in found and len(found["stages of 1000 updates"]) == 1
+    text = cli("describe", "method", "kd").out
+    assert "settings of kd on texts" in text and "settings of kd on images" in text
+    assert "settings of ard" in cli("describe", "method", "ard").out
 
 
 def test_describe_a_composition(cli: Cli) -> None:
     """Both citations, formulas and sets of settings; the augmenter is in the distilling stage only."""
     found = _described(cli, "method", "prokd+mate")
     assert found["cite"].startswith("Rezagholizadeh et al., COLING 2022") and "Rashid et al., ACL 2021" in found["cite"]
-    assert list(found["settings"]) == ["prokd", "mate"]
-    assert [row["default"] for row in found["settings"]["mate"] if row["field"] == "mask_rate"] == [0.3]
-    first, second = found["stages of 1000 updates"]
+    settings = found["settings on texts"]
+    assert list(settings) == list(found["settings on images"]) == ["prokd", "mate"]
+    assert [row["default"] for row in settings["mate"] if row["field"] == "mask_rate"] == [0.3]
+    assert "epsilon" in [row["field"] for row in found["settings on images"]["mate"]]
+    first, second = found["stages of 1000 updates on texts"]
     assert (first["augmenter"], first["teacher"], first["legs"]) == ("MaskedText", True, 6)
     assert (second["augmenter"], second["teacher"]) == (None, False)
-    assert found["cost of 1000 updates"]["live_teacher_updates"] == first["updates"]
+    assert found["cost of 1000 updates on texts"]["live_teacher_updates"] == first["updates"]
+    assert found["stages of 1000 updates on images"][0]["augmenter"] == "AdversarialImages"
 
 
 def test_describe_the_other_kinds(cli: Cli) -> None:

@@ -243,7 +243,7 @@ def test_no_call_trusts_remote_code() -> None:
     """Nowhere in the package is the switch turned on."""
     texts = [path.read_text(encoding="utf-8") for path in Path(kdbench.__file__).parent.rglob("*.py")]
     switches = [word for text in texts for word in re.findall(r"trust_remote_code\W+(\w+)", text)]
-    assert len(switches) >= 3 and set(switches) == {"False"}
+    assert len(switches) >= 2 and set(switches) == {"False"}
 
 
 @pytest.mark.parametrize("random", [False, True])

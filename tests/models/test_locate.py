@@ -90,8 +90,8 @@ def test_tiny_models_are_known_by_their_shape() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({}, "exactly one of hub, package, tiny; has none"),
-        ({"hub": "a/b", "tiny": {}}, "exactly one of hub, package, tiny; has hub, tiny"),
+        ({}, "exactly one of hub, package, tiny, net; has none"),
+        ({"hub": "a/b", "tiny": {}}, "exactly one of hub, package, tiny, net; has hub, tiny"),
         ({"package": "p"}, "a packaged model needs its sha256"),
         ({"hub": "../../etc"}, "must be a plain name"),
         ({"hub": "/etc"}, "must be a plain name"),
