@@ -19,7 +19,9 @@ from kdbench.tasks.spec import DatasetSpec, TaskSpec
 class Add(Protocol):
     """Adds an evaluation cell and its row; returns the cell's key."""
 
-    def __call__(self, evaluation: str, name: str, weight: float, upstream: dict[str, str], /, **spec: Any) -> str: ...
+    def __call__(self, evaluation: str, name: str, weight: float, upstream: dict[str, str], /, **spec: Any) -> str:
+        """Add one; ``weight`` is its cost, in student epochs."""
+        ...
 
 
 @dataclass

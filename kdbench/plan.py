@@ -14,8 +14,9 @@ from kdbench.errors import MethodError, PlanError
 from kdbench.evaluation_plan import EvaluationPlanner, task_view
 from kdbench.hashing import digest
 from kdbench.locations import Locations
-from kdbench.methods.base import Method, MethodCost, Trajectory
+from kdbench.methods.base import Method, MethodCost
 from kdbench.methods.registry import METHODS
+from kdbench.methods.stages import Trajectory
 from kdbench.models.locate import locate_model
 from kdbench.models.spec import ModelSpec, PairSpec
 from kdbench.planning import (

@@ -9,7 +9,7 @@ from accelerate.state import AcceleratorState, GradientState
 
 from kdbench.budget import Budget
 from kdbench.cells.job import Job
-from kdbench.training.trainer import Progress
+from kdbench.training.state import Progress
 
 
 def make_accelerator(job: Job, budget: Budget) -> Accelerator:

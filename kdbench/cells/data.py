@@ -14,13 +14,13 @@ from kdbench.inputs.base import Reader
 from kdbench.inputs.images import ImageReader
 from kdbench.inputs.text import TextReader
 from kdbench.locations import Locations
-from kdbench.methods.base import modality
+from kdbench.methods.kinds import modality
 from kdbench.models.build import load_classifier, load_tokenizer
 from kdbench.models.spec import ModelSource, ModelSpec
 from kdbench.tasks.dataset import ImageExamples, TextExamples, carve_selection, to_examples
 from kdbench.tasks.sources import Located, locate, read
 from kdbench.tasks.spec import Columns, DataSource, ImageFormat
-from kdbench.training.trainer import TrainingData
+from kdbench.training.state import TrainingData
 
 
 def load_examples(job: Job, view: dict[str, Any], task: dict[str, Any]) -> TextExamples | ImageExamples:

@@ -18,12 +18,14 @@ from kdbench.errors import MethodError
 from kdbench.hashing import derive_seed, digest
 from kdbench.inputs.base import Reader
 from kdbench.inputs.text import TextReader
-from kdbench.methods.base import Checkpoint, Method, TeacherRef, Trajectory
+from kdbench.methods.base import Method
 from kdbench.methods.registry import METHODS
+from kdbench.methods.stages import Checkpoint, TeacherRef, Trajectory
 from kdbench.models.build import build_classifier, build_generator, check_readers
 from kdbench.training.generator import warm_up
+from kdbench.training.state import TrainingData
 from kdbench.training.teachers import TeacherBank
-from kdbench.training.trainer import Trainer, TrainingData
+from kdbench.training.trainer import Trainer
 
 
 def run(job: Job) -> CellResult:

@@ -14,9 +14,9 @@ from kdbench.cells.common import make_accelerator, report_progress, start_tracke
 from kdbench.cells.data import image_format, load_training, model_spec, new_reader
 from kdbench.cells.job import CellResult, Job
 from kdbench.errors import ModelError
-from kdbench.methods.base import Stage
 from kdbench.methods.objectives import CrossEntropy
 from kdbench.methods.schedules import constant
+from kdbench.methods.stages import Stage
 from kdbench.models.build import build_classifier
 from kdbench.training.trainer import Trainer
 

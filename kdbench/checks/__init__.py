@@ -11,8 +11,9 @@ from kdbench.budget import Updates
 from kdbench.checks.objectives import check_objective
 from kdbench.checks.training import TinyTask, tiny_task, train
 from kdbench.errors import KDBenchError
-from kdbench.methods.base import Method, Stage
+from kdbench.methods.base import Method
 from kdbench.methods.registry import METHODS, supported_kinds
+from kdbench.methods.stages import Stage
 
 UPDATES = 12
 CHECKPOINTS = 3

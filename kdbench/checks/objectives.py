@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdbench.methods.base import Context, Objective, ObjectiveSetup, Outputs, TrainableObjective, modality
+from kdbench.methods.contract import Context, Objective, ObjectiveSetup, Outputs, TrainableObjective
+from kdbench.methods.kinds import modality
 
 BATCH = 6
 
@@ -28,9 +29,7 @@ class _Case:
         integers = isinstance(target, torch.dtype) and not self.labels.is_floating_point()
         labels = self.labels if integers else self.labels.to(target)
         rows = self.rows if isinstance(target, torch.dtype) else self.rows.to(target)
-        return replace(
-            self, student=self.student.to(target), teacher=self.teacher.to(target), labels=labels, rows=rows
-        )
+        return replace(self, student=self.student.to(target), teacher=self.teacher.to(target), labels=labels, rows=rows)
 
     def permuted(self, order: Tensor) -> _Case:
         """The same examples in another order."""

@@ -15,19 +15,22 @@ from transformers import PreTrainedModel
 from kdbench.artifacts import ArtifactCache
 from kdbench.budget import Budget, Updates
 from kdbench.hashing import file_digest
-from kdbench.locations import Locations
 from kdbench.inputs.base import Reader
 from kdbench.inputs.images import ImageReader
 from kdbench.inputs.text import TextReader
-from kdbench.methods.base import Method, TeacherRef, Trajectory, modality
+from kdbench.locations import Locations
+from kdbench.methods.base import Method
+from kdbench.methods.kinds import modality
+from kdbench.methods.stages import TeacherRef, Trajectory
 from kdbench.models.build import build_classifier, build_generator
 from kdbench.models.spec import ModelSource, ModelSpec, NetSpec, TinyBert
 from kdbench.models.tiny import tiny_tokenizer
 from kdbench.tasks.dataset import Examples, carve_selection, to_examples
 from kdbench.tasks.packaged.optdigits import SOURCE as OPTDIGITS
 from kdbench.tasks.spec import Columns, ImageFormat
+from kdbench.training.state import TrainingData
 from kdbench.training.teachers import TeacherBank
-from kdbench.training.trainer import Trainer, TrainingData
+from kdbench.training.trainer import Trainer
 
 SENTENCES = Path(__file__).parent / "data" / "sentences.jsonl"
 _BUDGET = Budget(batch_size=8, learning_rate=1e-2)

@@ -45,8 +45,8 @@ def _method_rows() -> list[Row]:
 def _describe_method(expression: str) -> Row:
     from kdbench.budget import Updates
     from kdbench.errors import MethodError
-    from kdbench.methods.base import Trajectory
     from kdbench.methods.registry import METHODS, supported_kinds
+    from kdbench.methods.stages import Trajectory
 
     kinds = supported_kinds(expression)
     if not kinds:
@@ -83,7 +83,7 @@ def _describe_method(expression: str) -> Row:
 
 def _by_modality(plans: dict[str, Row]) -> Row:
     """What is the same for all kinds of task once, what differs for texts and for images separately."""
-    from kdbench.methods.base import modality
+    from kdbench.methods.kinds import modality
 
     chosen = {modality(kind): plan for kind, plan in plans.items()}
     described: Row = {}

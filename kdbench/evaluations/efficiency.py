@@ -14,7 +14,7 @@ from kdbench.cells.common import pick_device
 from kdbench.cells.data import image_format, load_trained
 from kdbench.cells.job import CellResult, Job
 from kdbench.inputs.base import Inputs
-from kdbench.methods.base import modality
+from kdbench.methods.kinds import modality
 
 REPEATS = 10
 

@@ -1,23 +1,16 @@
 """Everything a distillation method is written with: ``from kdbench.methods import ...``."""
 
 from kdbench.budget import Updates
-from kdbench.methods.base import (
-    Checkpoint,
-    Context,
-    Leg,
-    Method,
-    MethodConfig,
-    Outputs,
-    Part,
-    Stage,
-    TeacherRef,
-    Trajectory,
-)
+from kdbench.methods.base import Method, MethodConfig, Part, with_defaults
+from kdbench.methods.contract import Context, ObjectiveSetup, Outputs
+from kdbench.methods.kinds import KINDS
 from kdbench.methods.objectives import CrossEntropy, KDObjective, LogitMSE, supervised_loss
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import annealed, constant, walk
+from kdbench.methods.stages import Checkpoint, Leg, Stage, TeacherRef, Trajectory
 
 __all__ = [
+    "KINDS",
     "Checkpoint",
     "Context",
     "CrossEntropy",
@@ -26,6 +19,7 @@ __all__ = [
     "LogitMSE",
     "Method",
     "MethodConfig",
+    "ObjectiveSetup",
     "Outputs",
     "Part",
     "Stage",
@@ -37,4 +31,5 @@ __all__ = [
     "register_method",
     "supervised_loss",
     "walk",
+    "with_defaults",
 ]

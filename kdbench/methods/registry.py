@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from kdbench.errors import MethodError, UnknownNameError
 from kdbench.hashing import file_digest
-from kdbench.methods.base import KINDS, Composed, Method
+from kdbench.methods.base import Composed, Method
+from kdbench.methods.kinds import KINDS
 
 ENTRY_POINTS = "kdbench.methods"
 MethodT = TypeVar("MethodT", bound=type[Method])

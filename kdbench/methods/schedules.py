@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from kdbench.methods.base import Leg, TeacherRef
+from kdbench.methods.stages import Leg, TeacherRef
 
 
 def split_evenly(steps: int, parts: int) -> list[int]:

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from kdbench.methods.base import Leg, MethodConfig, Trajectory
+from kdbench.methods.base import MethodConfig
 from kdbench.methods.schedules import annealed
+from kdbench.methods.stages import Leg, Trajectory
 
 
 class TeacherChoice(MethodConfig):

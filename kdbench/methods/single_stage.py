@@ -5,9 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, Objective, Part, Stage, Trajectory
+from kdbench.methods.base import Method, Part
+from kdbench.methods.contract import Objective
 from kdbench.methods.schedules import constant
 from kdbench.methods.settings import TeacherChoice
+from kdbench.methods.stages import Stage, Trajectory
 
 CLASSES = ("text-classification", "image-classification")
 TEXT = ("text-classification", "text-regression")

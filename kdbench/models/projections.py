@@ -20,7 +20,7 @@ def capture_projections(model: nn.Module) -> Iterator[list[tuple[Tensor, Tensor,
     """Keep the queries, keys and values that a forward pass inside the block computes.
 
     The list is filled when the block ends: one triple per layer, first layer first, each tensor
-    ``(batch, tokens, width)`` with all heads side by side, as :class:`~kdbench.methods.base.Outputs` has them.
+    ``(batch, tokens, width)`` with all heads side by side, as :class:`~kdbench.methods.contract.Outputs` has them.
     Of several forward passes the last one is kept. The model may be wrapped.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from kdbench.catalog import Catalog
-from kdbench.methods.base import KINDS, Kind, modality
+from kdbench.methods.kinds import KINDS, Kind, modality
 from kdbench.schema import Spec
 
 RawLabel = str | int

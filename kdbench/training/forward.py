@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from kdbench.inputs.base import Inputs
-from kdbench.methods.base import Outputs, Stage
+from kdbench.methods.contract import Outputs
+from kdbench.methods.stages import Stage
 from kdbench.models.projections import capture_projections
 
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from kdbench.artifacts import ArtifactCache
 from kdbench.inputs.base import Encoded
-from kdbench.methods.base import TeacherRef
+from kdbench.methods.stages import TeacherRef
 from kdbench.models.build import load_classifier
 from kdbench.training.predict import predict
 

@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 
 from kdbench.hashing import derive_seed
 from kdbench.inputs.base import Encoded, Inputs
-from kdbench.methods.base import Leg, Outputs, Stage, TeacherRef
+from kdbench.methods.contract import Outputs
+from kdbench.methods.stages import Leg, Stage, TeacherRef
 from kdbench.models.projections import enable_attentions
 from kdbench.training.forward import forward
 from kdbench.training.teachers import TeacherBank

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,83 +19,24 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from kdbench.budget import Budget
-from kdbench.errors import KDBenchError
 from kdbench.hashing import derive_seed
-from kdbench.inputs.base import Encoded, Inputs, Reader
+from kdbench.inputs.base import Inputs, Reader
 from kdbench.inputs.stream import BatchStream
 from kdbench.machine import release_memory
 from kdbench.methods.augment.base import AugmenterContext, AugmenterRun, Batch
-from kdbench.methods.base import Context, Objective, ObjectiveSetup, Outputs, Stage, TrainableObjective
+from kdbench.methods.contract import Context, Objective, ObjectiveSetup, Outputs, TrainableObjective
+from kdbench.methods.stages import Stage
 from kdbench.models.projections import enable_attentions
 from kdbench.tasks.metrics import compute_metric
 from kdbench.training.checkpoint import CheckpointFolder, optimizer_tensors, restore_optimizer
 from kdbench.training.forward import forward, repeat_outputs
 from kdbench.training.optimizers import learning_rate_at, make_optimizer
 from kdbench.training.predict import predict, to_predictions
+from kdbench.training.state import Cursor, Progress, TrainingData, TrainingError, TrainingResult
 from kdbench.training.teachers import TeacherBank
 from kdbench.training.teaching import Teaching
 
 LOG_EVERY = 20
-
-
-class TrainingError(KDBenchError):
-    """Training went wrong in a way that no restart will mend."""
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What the trainer may see: the training split and the selection split carved out of it."""
-
-    train: Encoded
-    selection: Encoded
-    metric: str
-    regression: bool
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A moment of a training, for people to watch."""
-
-    stage: str
-    step: int
-    total: int
-    terms: dict[str, float]
-
-
-@dataclass
-class _Cursor:
-    """Where the training stands; all of it is in every checkpoint."""
-
-    stage: int = 0
-    step: int = 0  # updates done in this stage
-    done: int = 0  # updates done in all stages
-    best_score: float = -math.inf
-    best_step: int = -1
-    live_teacher_updates: int = 0
-    cached_teacher_examples: int = 0
-    log: list[str] = field(default_factory=list)
-    scores: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training leaves.
-
-    Attributes:
-        model: the best student of the last stage, by the selection metric; the later of equals.
-        score: its selection score.
-        scores: every selection: stage, updates done, score.
-        log: lines of JSON, one per ``LOG_EVERY`` updates and selection.
-        live_teacher_updates: forward passes of a teacher, in updates.
-        cached_teacher_examples: examples whose teacher logits were asked of the shared cache.
-    """
-
-    model: PreTrainedModel
-    score: float
-    scores: list[dict[str, Any]]
-    log: list[str]
-    live_teacher_updates: int
-    cached_teacher_examples: int
 
 
 @dataclass(frozen=True)
@@ -173,7 +114,7 @@ class Trainer:
         self.labels = torch.from_numpy(data.train.labels).to(accelerator.device)
         self.wrapped: Any = accelerator.prepare_model(self.model)
         self._plain_forward = getattr(self.model, "_original_forward", None)
-        self.cursor = _Cursor()
+        self.cursor = Cursor()
         self.best: dict[str, Tensor] = {}
         self._last: dict[str, Tensor] = {}
 
@@ -186,7 +127,7 @@ class Trainer:
         resumed = self.checkpoints.load()
         if resumed:
             state, tensors = resumed
-            self.cursor = _Cursor(**state)
+            self.cursor = Cursor(**state)
             self.model.load_state_dict(tensors["model"])
             self.best = tensors["best"]
             self.teaching.live_updates = self.cursor.live_teacher_updates

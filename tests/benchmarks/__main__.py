@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from kdbench.training.encoding import BatchStream, encode
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -27,16 +28,16 @@ from kdbench.budget import Budget, Updates
 from kdbench.hashing import derive_seed
 from kdbench.locations import Locations
 from kdbench.methods import losses
-from kdbench.methods.base import TeacherRef, Trajectory
 from kdbench.methods.registry import METHODS
+from kdbench.methods.stages import TeacherRef, Trajectory
 from kdbench.models.build import build_classifier, load_tokenizer
 from kdbench.models.spec import PAIRS, ModelSpec
 from kdbench.tasks.dataset import carve_selection, to_examples
 from kdbench.tasks.sources import locate, read
 from kdbench.tasks.spec import TASKS
-from kdbench.training.encoding import BatchStream, encode
+from kdbench.training.state import TrainingData
 from kdbench.training.teachers import TeacherBank
-from kdbench.training.trainer import Trainer, TrainingData
+from kdbench.training.trainer import Trainer
 
 STEPS = 40
 ROUNDS = 5

@@ -52,7 +52,10 @@ def _complaint(cli: Cli, *arguments: object) -> str:
         ),
         (["report", "--suite", "quickstart", "--store", "new"], "error: new: holds no run of suite quickstart"),
         (["fetch", "--suite", "quickstart", "--to", "d", "--tasks", "movies"], "error: unknown task 'movies': did you"),
-        (["fetch", "--suite", "quickstart", "--to", "d", "--pairs", "x"], "error: unknown pair 'x': known: digits-resnet14-resnet8, minilm-l6-l3"),
+        (
+            ["fetch", "--suite", "quickstart", "--to", "d", "--pairs", "x"],
+            "error: unknown pair 'x': known: digits-resnet14-resnet8, minilm-l6-l3",
+        ),
         (["fetch", "--suite", "quickstart"], "Error: Missing option '--to'."),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",

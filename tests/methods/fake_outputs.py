@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Context, Objective, ObjectiveSetup, Outputs, TrainableObjective, Trajectory
+from kdbench.methods.contract import Context, Objective, ObjectiveSetup, Outputs, TrainableObjective
 from kdbench.methods.registry import METHODS
+from kdbench.methods.stages import Trajectory
 
 BATCH, TOKENS = 6, 5
 LENGTHS = (5, 3, 4, 2, 5, 1)

@@ -23,7 +23,7 @@ from kdbench.inputs.base import Inputs
 from kdbench.methods.augment.adversarial_embeddings import AdversarialEmbeddings
 from kdbench.methods.augment.adversarial_embeddings_run import norms, unit
 from kdbench.methods.augment.base import AugmenterContext, Batch
-from kdbench.methods.base import Outputs
+from kdbench.methods.contract import Outputs
 from kdbench.models.tiny import tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()

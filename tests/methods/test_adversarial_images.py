@@ -18,7 +18,7 @@ from kdbench.methods.augment.adversarial_images import AdversarialImages
 from kdbench.methods.augment.adversarial_images_run import AdversarialImagesRun, ascend
 from kdbench.methods.augment.base import AugmenterContext, Batch
 from kdbench.methods.augment.inner import held_fixed
-from kdbench.methods.base import Outputs
+from kdbench.methods.contract import Outputs
 from kdbench.models.convnet import ConvNet, ConvNetConfig
 
 EPSILON, STEP = 8 / 255, 2 / 255

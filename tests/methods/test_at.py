@@ -8,7 +8,7 @@ import torch
 
 from kdbench.errors import MethodError
 from kdbench.methods import feature_losses
-from kdbench.methods.base import Outputs
+from kdbench.methods.contract import Outputs
 from tests.methods.fake_outputs import context, first_objective, image_outputs, values
 
 IMAGES = "image-classification"

@@ -12,9 +12,11 @@ from kdbench.budget import Updates
 from kdbench.errors import MethodError
 from kdbench.methods.augment.adversarial_embeddings import AdversarialEmbeddings
 from kdbench.methods.augment.masked_text import MaskedText
-from kdbench.methods.base import KINDS, Leg, Method, Stage, TeacherRef, Trajectory
+from kdbench.methods.base import Method
+from kdbench.methods.kinds import KINDS
 from kdbench.methods.objectives import ContinuationObjective, CrossEntropy, KDObjective, LogitMSE
 from kdbench.methods.registry import METHODS
+from kdbench.methods.stages import Leg, Stage, TeacherRef, Trajectory
 
 BUILTIN = sorted(
     path.stem.replace("_", "-")

@@ -8,9 +8,10 @@ from kdbench.budget import Updates
 from kdbench.errors import MethodError, UnknownNameError
 from kdbench.methods.augment.adversarial_images import AdversarialImages
 from kdbench.methods.augment.masked_text import MaskedText
-from kdbench.methods.base import KINDS, Stage, Trajectory
+from kdbench.methods.kinds import KINDS
 from kdbench.methods.objectives import CrossEntropy, KDObjective, LogitMSE
 from kdbench.methods.registry import METHODS, supported_kinds
+from kdbench.methods.stages import Stage, Trajectory
 
 TRAJECTORY = Trajectory.nominal(4, assistants=1)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kdbench.methods.base import Outputs
+from kdbench.methods.contract import Outputs
 from tests.methods.fake_outputs import LABELS, LENGTHS, at_work, context, first_objective, text_outputs, values
 
 TEXT = "text-classification"

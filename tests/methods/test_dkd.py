@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdbench.errors import MethodError
 from kdbench.methods import losses
-from kdbench.methods.base import Outputs
+from kdbench.methods.contract import Outputs
 from kdbench.methods.objectives import DecoupledKD
 from tests.methods.fake_outputs import LABELS, context, first_objective, text_outputs, values
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdbench.errors import MethodError
-from kdbench.methods.base import Outputs
+from kdbench.methods.contract import Outputs
 from kdbench.methods.objectives.feature_modules import regressor
 from tests.methods.fake_outputs import at_work, context, first_objective, image_outputs, text_outputs
 

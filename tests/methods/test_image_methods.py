@@ -9,9 +9,9 @@ import pytest
 from kdbench.budget import Updates
 from kdbench.errors import MethodError
 from kdbench.methods.augment.adversarial_images import AdversarialImages
-from kdbench.methods.base import Leg, Stage, TeacherRef, Trajectory
 from kdbench.methods.objectives import KDObjective, LogitMSE
 from kdbench.methods.registry import METHODS
+from kdbench.methods.stages import Leg, Stage, TeacherRef, Trajectory
 
 IMAGES = "image-classification"
 TRAJECTORY = Trajectory.nominal(5, assistants=2)

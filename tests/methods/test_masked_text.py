@@ -27,7 +27,7 @@ from kdbench.inputs.text import TextReader
 from kdbench.methods.augment.base import AugmenterContext, Batch
 from kdbench.methods.augment.masked_text import MaskedText
 from kdbench.methods.augment.masked_text_run import MaskedTextRun, masked_logits
-from kdbench.methods.base import Outputs
+from kdbench.methods.contract import Outputs
 from kdbench.models.tiny import tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()

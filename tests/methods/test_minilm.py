@@ -13,9 +13,10 @@ from scipy.special import softmax
 from kdbench.budget import Updates
 from kdbench.errors import MethodError
 from kdbench.methods import token_losses
-from kdbench.methods.base import Outputs, Trajectory
+from kdbench.methods.contract import Outputs
 from kdbench.methods.objectives import CrossEntropy, KDObjective
 from kdbench.methods.registry import METHODS
+from kdbench.methods.stages import Trajectory
 from tests.methods.fake_outputs import LENGTHS, MASK, at_work, context, first_objective, text_outputs, values
 
 TEXT = "text-classification"

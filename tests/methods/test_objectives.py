@@ -9,7 +9,7 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor
 
 from kdbench.methods import Context, CrossEntropy, KDObjective, LogitMSE, Outputs, supervised_loss
-from kdbench.methods.base import Objective
+from kdbench.methods.contract import Objective
 from kdbench.methods.objectives import ContinuationObjective
 
 CLASSES = Context()

@@ -16,8 +16,8 @@ from kdbench.artifacts import ArtifactCache
 from kdbench.budget import Budget, Updates
 from kdbench.checks.training import TinyTask, tiny_task
 from kdbench.inputs.base import Inputs
-from kdbench.methods.base import TeacherRef
 from kdbench.methods.registry import METHODS
+from kdbench.methods.stages import TeacherRef
 from kdbench.models.build import load_classifier
 from kdbench.training.teachers import TeacherBank
 from kdbench.training.trainer import Trainer

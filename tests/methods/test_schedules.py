@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdbench.budget import Budget, Updates
-from kdbench.methods.base import Leg, TeacherRef, Trajectory
 from kdbench.methods.schedules import anchors, annealed, constant, falling_temperatures, split_evenly, walk
+from kdbench.methods.stages import Leg, TeacherRef, Trajectory
 
 TEACHER = TeacherRef("checkpoint", 3)
 

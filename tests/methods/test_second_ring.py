@@ -9,8 +9,10 @@ import torch
 
 from kdbench.budget import Updates
 from kdbench.errors import MethodError
-from kdbench.methods.base import KINDS, Objective, Outputs, Trajectory, modality
+from kdbench.methods.contract import Objective, Outputs
+from kdbench.methods.kinds import KINDS, modality
 from kdbench.methods.registry import METHODS
+from kdbench.methods.stages import Trajectory
 from tests.methods.fake_outputs import (
     BATCH,
     LABELS,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kdbench.methods import feature_losses
-from kdbench.methods.base import Outputs
+from kdbench.methods.contract import Outputs
 from tests.methods.fake_outputs import BATCH, context, first_objective, image_outputs, text_outputs, values
 
 

@@ -12,10 +12,10 @@ from transformers import BertConfig, BertModel
 from kdbench.budget import Updates
 from kdbench.errors import MethodError
 from kdbench.methods import token_losses
-from kdbench.methods.base import Trajectory
 from kdbench.methods.objectives import KDObjective
 from kdbench.methods.objectives.layers import uniform_layers
 from kdbench.methods.registry import METHODS
+from kdbench.methods.stages import Trajectory
 from kdbench.models.projections import capture_projections
 from tests.methods.fake_outputs import LENGTHS, MASK, at_work, context, first_objective, text_outputs, values
 

@@ -15,8 +15,8 @@ from kdbench.artifacts import ArtifactCache
 from kdbench.budget import Budget, Updates
 from kdbench.checks.training import TinyTask, tiny_task
 from kdbench.locations import Locations
-from kdbench.methods.base import Stage
 from kdbench.methods.registry import METHODS
+from kdbench.methods.stages import Stage
 from kdbench.models.build import build_classifier, build_generator
 from kdbench.models.spec import ModelSource, ModelSpec, TinyBert
 from kdbench.training.teachers import TeacherBank

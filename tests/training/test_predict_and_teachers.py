@@ -13,7 +13,7 @@ import torch
 from kdbench.artifacts import ArtifactCache
 from kdbench.checks.training import TinyTask
 from kdbench.inputs.text import EncodedTexts
-from kdbench.methods.base import TeacherRef
+from kdbench.methods.stages import TeacherRef
 from kdbench.models.build import load_classifier
 from kdbench.training.predict import predict, to_predictions
 from kdbench.training.teachers import TeacherBank

@@ -88,9 +88,7 @@ def test_resuming_does_not_repeat_what_was_saved(make_trainer: Callable[..., Tra
     with pytest.raises(KilledError):
         make_trainer(task, "kd", UPDATES, selections=6, on_selection=_kill_at(2)).run()
     seen: list[int] = []
-    trainer = make_trainer(
-        task, "kd", UPDATES, selections=6, on_selection=lambda index, *_: seen.append(index)
-    )
+    trainer = make_trainer(task, "kd", UPDATES, selections=6, on_selection=lambda index, *_: seen.append(index))
     trainer.run()
     assert seen[0] == 2 and seen == list(range(2, len(trainer.cursor.scores)))
 

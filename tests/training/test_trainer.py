@@ -20,14 +20,15 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from kdbench.budget import Updates
 from kdbench.checks.training import TinyTask
-from kdbench.methods import Context, CrossEntropy, KDObjective, Leg, LogitMSE, Outputs, Stage
 from kdbench.inputs.base import Inputs
+from kdbench.methods import Context, CrossEntropy, KDObjective, Leg, LogitMSE, Outputs, Stage
 from kdbench.methods.augment.base import AugmenterContext, Batch
-from kdbench.methods.base import TeacherRef
 from kdbench.methods.registry import METHODS
+from kdbench.methods.stages import TeacherRef
 from kdbench.models.build import load_classifier
 from kdbench.training.predict import predict
-from kdbench.training.trainer import Trainer, TrainingData, TrainingError
+from kdbench.training.state import TrainingData, TrainingError
+from kdbench.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
 BEST = TeacherRef("checkpoint", 2)

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from kdbench.inputs.base import Inputs, Reader
-from kdbench.methods.base import Outputs
+from kdbench.methods.contract import Outputs
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pydantic import Field, PositiveFloat
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, Stage, Trajectory, with_defaults
+from kdbench.methods.base import Method, with_defaults
 from kdbench.methods.objectives import CrossEntropy, LogitMSE
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
 from kdbench.methods.settings import AnnealedTeacher
+from kdbench.methods.stages import Stage, Trajectory
 
 
 @register_method("annealing", cite="Jafari et al., EACL 2021, arXiv:2104.07163")

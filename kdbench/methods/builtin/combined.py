@@ -7,11 +7,12 @@ from pydantic import Field, PositiveFloat
 from kdbench.budget import Updates
 from kdbench.methods.augment.adversarial_images import SmallBallConfig
 from kdbench.methods.augment.masked_text import MaskedTextConfig
-from kdbench.methods.base import Method, Stage, Trajectory
+from kdbench.methods.base import Method
 from kdbench.methods.objectives import CrossEntropy, LogitMSE
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
 from kdbench.methods.settings import AnnealedTeacher
+from kdbench.methods.stages import Stage, Trajectory
 
 
 @register_method("combined", cite="Li et al., Findings of EMNLP 2021")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Leg, Method, Stage, Trajectory, with_defaults
+from kdbench.methods.base import Method, with_defaults
 from kdbench.methods.objectives import ContinuationObjective
 from kdbench.methods.registry import register_method
 from kdbench.methods.settings import AnnealedTeacher
+from kdbench.methods.stages import Leg, Stage, Trajectory
 
 
 @register_method("continuation", cite="Jafari et al., Findings of EMNLP 2022")

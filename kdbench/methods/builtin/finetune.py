@@ -5,10 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, MethodConfig, Stage, Trajectory, with_defaults
+from kdbench.methods.base import Method, MethodConfig, with_defaults
 from kdbench.methods.objectives import CrossEntropy
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
+from kdbench.methods.stages import Stage, Trajectory
 
 
 @register_method("finetune", cite="control: no distillation")

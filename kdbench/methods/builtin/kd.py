@@ -5,11 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, MethodConfig, Part, Stage, TeacherRef, Trajectory, with_defaults
+from kdbench.methods.base import Method, MethodConfig, Part, with_defaults
 from kdbench.methods.objectives import KDObjective
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
 from kdbench.methods.settings import TeacherChoice
+from kdbench.methods.stages import Stage, TeacherRef, Trajectory
 
 
 class KDConfig(MethodConfig):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, Part, Stage, Trajectory, with_defaults
+from kdbench.methods.base import Method, Part, with_defaults
 from kdbench.methods.objectives import LogitMSE
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
 from kdbench.methods.settings import TeacherChoice
+from kdbench.methods.stages import Stage, Trajectory
 
 
 @register_method("logit-mse", cite="Ba & Caruana, NeurIPS 2014; Kim et al., IJCAI 2021")

@@ -7,11 +7,12 @@ from pydantic import Field
 from kdbench.budget import Updates
 from kdbench.methods.augment.adversarial_images import SmallBallConfig
 from kdbench.methods.augment.masked_text import MaskedTextConfig
-from kdbench.methods.base import Method, Part, Stage, Trajectory
+from kdbench.methods.base import Method, Part
 from kdbench.methods.objectives import KDObjective
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
 from kdbench.methods.settings import TeacherChoice
+from kdbench.methods.stages import Stage, Trajectory
 
 
 @register_method("mate", cite="Rashid et al., ACL 2021, arXiv:2105.05912")

@@ -7,12 +7,14 @@ from typing import Literal
 from pydantic import Field, PositiveFloat
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, Objective, Stage, Trajectory
+from kdbench.methods.base import Method
+from kdbench.methods.contract import Objective
 from kdbench.methods.objectives import CrossEntropy, KDObjective, SelfRelations
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
 from kdbench.methods.settings import TeacherChoice
 from kdbench.methods.single_stage import TEXT
+from kdbench.methods.stages import Stage, Trajectory
 
 
 @register_method("minilm", cite="Wang et al., Findings of ACL 2021, arXiv:2012.15828")

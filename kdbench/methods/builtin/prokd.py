@@ -7,10 +7,12 @@ from typing import Literal
 from pydantic import Field, PositiveFloat
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, MethodConfig, Objective, Stage, TeacherRef, Trajectory, with_defaults
+from kdbench.methods.base import Method, MethodConfig, with_defaults
+from kdbench.methods.contract import Objective
 from kdbench.methods.objectives import CrossEntropy, KDObjective, LogitMSE
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import anchors, constant, falling_temperatures, walk
+from kdbench.methods.stages import Stage, TeacherRef, Trajectory
 
 
 @register_method("prokd", cite="Rezagholizadeh et al., COLING 2022, arXiv:2110.08532")

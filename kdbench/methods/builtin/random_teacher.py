@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kdbench.methods.base import TeacherRef, Trajectory
 from kdbench.methods.builtin.kd import KDConfig, OneTeacher, on_images
 from kdbench.methods.registry import register_method
+from kdbench.methods.stages import TeacherRef, Trajectory
 
 
 @register_method("random-teacher", cite="control: kd from random weights")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, Stage, TeacherRef, Trajectory
+from kdbench.methods.base import Method
 from kdbench.methods.builtin.kd import KDConfig, on_images
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import anchors, walk
+from kdbench.methods.stages import Stage, TeacherRef, Trajectory
 
 
 @register_method("rco", cite="Jin et al., ICCV 2019, arXiv:1904.09149")

@@ -6,11 +6,12 @@ from pydantic import Field
 
 from kdbench.budget import Updates
 from kdbench.methods.augment.adversarial_images import BallConfig
-from kdbench.methods.base import Method, Part, Stage, Trajectory
+from kdbench.methods.base import Method, Part
 from kdbench.methods.objectives import KDObjective
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
 from kdbench.methods.settings import TeacherChoice
+from kdbench.methods.stages import Stage, Trajectory
 
 SOFT_LABELS = KDObjective(alpha=0.0, temperature=1.0)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from kdbench.errors import MethodError
-from kdbench.methods.base import TeacherRef, Trajectory
 from kdbench.methods.builtin.kd import KDConfig, OneTeacher, on_images
 from kdbench.methods.registry import register_method
+from kdbench.methods.stages import TeacherRef, Trajectory
 
 
 @register_method("takd", cite="Mirzadeh et al., AAAI 2020, arXiv:1902.03393")

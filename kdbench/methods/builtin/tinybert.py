@@ -5,12 +5,13 @@ from __future__ import annotations
 from pydantic import Field, PositiveFloat
 
 from kdbench.budget import Updates
-from kdbench.methods.base import Method, Stage, Trajectory
+from kdbench.methods.base import Method
 from kdbench.methods.objectives import KDObjective, TransformerLayers
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
 from kdbench.methods.settings import TeacherChoice
 from kdbench.methods.single_stage import TEXT
+from kdbench.methods.stages import Stage, Trajectory
 
 
 @register_method("tinybert", cite="Jiao et al., Findings of EMNLP 2020, arXiv:1909.10351")

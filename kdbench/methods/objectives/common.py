@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from kdbench.errors import MethodError
-from kdbench.methods.base import Context, Outputs
+from kdbench.methods.contract import Context, Outputs
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from kdbench.errors import MethodError
 from kdbench.methods import feature_losses, losses
-from kdbench.methods.base import Context, ObjectiveSetup, Outputs
+from kdbench.methods.contract import Context, ObjectiveSetup, Outputs
 from kdbench.methods.objectives.common import required
 from kdbench.methods.objectives.features import Contrastive, Hint
 from kdbench.methods.objectives.module import ObjectiveModule

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from kdbench.errors import MethodError
-from kdbench.methods.base import Context, Objective, ObjectiveSetup, Outputs
+from kdbench.methods.contract import Context, Objective, ObjectiveSetup, Outputs
 from kdbench.methods.objectives.common import HintonTerms, required
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from kdbench.errors import MethodError
 from kdbench.methods import token_losses
-from kdbench.methods.base import Context, ObjectiveSetup, Outputs
+from kdbench.methods.contract import Context, ObjectiveSetup, Outputs
 from kdbench.methods.feature_losses import widened
 from kdbench.methods.objectives.common import required
 from kdbench.methods.objectives.layers import (

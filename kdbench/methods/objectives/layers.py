@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from kdbench.errors import MethodError
-from kdbench.methods.base import Objective, ObjectiveSetup
+from kdbench.methods.contract import Objective, ObjectiveSetup
 from kdbench.methods.objectives.common import HintonTerms
 from kdbench.methods.objectives.features import FeatureTerms
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from kdbench.methods.base import Context, Outputs
+from kdbench.methods.contract import Context, Outputs
 from kdbench.methods.objectives.common import (
     HardTerm,
     HintonTerms,

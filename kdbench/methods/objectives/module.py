@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from kdbench.methods.base import Context, Outputs
+from kdbench.methods.contract import Context, Outputs
 from kdbench.methods.objectives.common import HintonTerms
 
 
