@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from kdbench.corruptions import COMPUTED
+from kdbench.corruptions.library import library_version, missing_library
 from kdbench.errors import KDBenchError, MethodError, SuiteError
 from kdbench.locations import Locations
 from kdbench.plan import Cell, Plan, PlanError, Selection, make_plan
@@ -255,15 +257,27 @@ def _measure(**changes: Any) -> Change:
     return lambda suite: suite["evaluations"].update(changes)
 
 
+needs_library = pytest.mark.skipif(missing_library() is not None, reason=missing_library() or "")
+
+
+@needs_library
 def test_corruptions_are_for_images_and_computed_where_no_published_set_is(plan: MakePlan) -> None:
-    """With a limit of their own."""
+    """With a limit of their own, by a library that is part of the key."""
     made = plan(lambda suite: (_measure(corruption={"severities": [1, 3]})(suite), _budget(max_corrupted=7)(suite)))
     assert {row.task for row in made.rows if row.evaluation == "corruption"} == {"digits"}
     for method, model in _trained(made, "digits").items():
-        cell = _evaluations(made, "digits", method)["corruption/computed"]
+        cell = _evaluations(made, "digits", method)[f"corruption/{COMPUTED}"]
         assert cell.upstream == (model.key,)
         assert (cell.spec["limit"], cell.spec["severities"], cell.spec["source"]) == (7, [1, 3], None)
-        assert len(cell.spec["corruptions"]) == 15
+        assert len(cell.spec["corruptions"]) == 15 and cell.spec["library"] == library_version()
+
+
+def test_without_the_library_corruptions_are_skipped(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to install."""
+    monkeypatch.setattr("kdbench.corruptions.library.DISTRIBUTION", "no-such-distribution")
+    made = plan(_measure(corruption={}))
+    assert [(s.task, s.evaluation) for s in made.skipped] == [("digits", "corruption")]
+    assert "pip install 'kdbench[corruptions]'" in made.skipped[0].reason
 
 
 def test_a_published_set_of_corruptions_is_preferred(plan: MakePlan, tmp_path: Path) -> None:
@@ -274,13 +288,14 @@ def test_a_published_set_of_corruptions_is_preferred(plan: MakePlan, tmp_path: P
         suite["evaluations"]["corruption"] = {}
         suite["tasks"][1]["corrupted"] = published
 
-    assert "corruption/computed" in _evaluations(plan(change), "digits", "kd")
+    assert "corruption/digits-c" not in _evaluations(plan(change), "digits", "kd")
     file = tmp_path / "mirror/local/c/default/test.parquet"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"some images")
     found = _evaluations(plan(change, data=(tmp_path / "mirror",)), "digits", "kd")
-    assert found["corruption/digits-c"].spec["source"]["fingerprint"].startswith("sha256:")
-    assert "corruption/computed" not in found
+    (name,) = [name for name in found if name.startswith("corruption/")]
+    assert name == "corruption/digits-c"
+    assert found[name].spec["source"]["fingerprint"].startswith("sha256:") and found[name].spec["library"] is None
 
 
 @pytest.mark.parametrize(

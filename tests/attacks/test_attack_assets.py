@@ -27,7 +27,8 @@ def python(code: str, **variables: str) -> str:
 
 def test_every_attack_is_complete():
     names = ["a2t", "bae", "bert-attack", "clare", *OFFLINE, "textbugger", "textfooler"]
-    assert ATTACKS.names() == sorted(names)
+    texts = [name for name in ATTACKS.names() if ATTACKS.get(name).kind == "text"]
+    assert texts == sorted(names)
     for name in names:
         spec = ATTACKS.get(name)
         assert spec.name == name

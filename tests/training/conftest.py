@@ -18,7 +18,8 @@ from kdbench.locations import Locations
 from kdbench.methods.registry import METHODS
 from kdbench.methods.stages import Stage
 from kdbench.models.build import build_classifier, build_generator
-from kdbench.models.spec import ModelSource, ModelSpec, TinyBert
+from kdbench.models.spec import ModelSource, ModelSpec, NetSpec, TinyBert
+from kdbench.tasks.spec import ImageFormat
 from kdbench.training.teachers import TeacherBank
 from kdbench.training.trainer import Trainer
 
@@ -46,6 +47,19 @@ def scores_task(tmp_path_factory: pytest.TempPathFactory) -> TinyTask:
 
 
 @pytest.fixture(scope="session")
+def image_task(tmp_path_factory: pytest.TempPathFactory) -> TinyTask:
+    """Four kinds of handwritten digits, which training shifts by up to a pixel."""
+    return tiny_task("image-classification", tmp_path_factory.mktemp("images"), CHECKPOINTS)
+
+
+def tiny_network(outputs: int, layers: int = 2, seed: int = 1) -> PreTrainedModel:
+    """A network for the digits; teachers are wider, as those of texts are deeper."""
+    spec = ModelSpec(name="tiny", source=ModelSource(net=NetSpec(family="resnet", depth=8, base=4 * (layers - 1))))
+    form = ImageFormat(size=8, channels=1, mean=(0.3,), std=(0.4,), crop=1)
+    return build_classifier(spec, outputs, False, Locations(offline=True), seed=seed, image=form)
+
+
+@pytest.fixture(scope="session")
 def make_model() -> MakeModel:
     """Builds tiny classifiers; ``dropout=False`` makes their forward the same in every mode."""
 
@@ -70,7 +84,7 @@ def _generator(_steps: int) -> PreTrainedModel:
 
 @pytest.fixture
 def make_trainer(tmp_path: Path, make_model: MakeModel) -> MakeTrainer:
-    """Builds trainers; the same ``folder`` continues what was begun there.
+    """Builds trainers; the same ``folder`` continues what was begun there, the same ``cache`` shares its work.
 
     The method is an expression (``annealing+mate``) or a list of stages.
     """
@@ -81,6 +95,7 @@ def make_trainer(tmp_path: Path, make_model: MakeModel) -> MakeTrainer:
         updates: int = 12,
         *,
         folder: str = "run",
+        cache: str = "",
         seed: int = 1,
         model: PreTrainedModel | None = None,
         settings: dict[str, dict[str, Any]] | None = None,
@@ -89,17 +104,18 @@ def make_trainer(tmp_path: Path, make_model: MakeModel) -> MakeTrainer:
     ) -> Trainer:
         spent = Budget(**{"batch_size": 8, "learning_rate": 1e-2, **(budget or {})})
         if isinstance(method, str):
-            method = METHODS.build(method, settings).stages(Updates(updates, task.per_epoch), task.trajectory)
+            method = METHODS.build(method, settings, task.kind).stages(Updates(updates, task.per_epoch), task.trajectory)
+        build = tiny_network if task.kind == "image-classification" else make_model
         teachers = TeacherBank(
-            ArtifactCache(tmp_path / folder / "cache"),
+            ArtifactCache(tmp_path / (cache or f"{folder}/cache")),
             task.data.train,
             torch.device("cpu"),
             task.folders,
-            lambda: make_model(task.outputs, layers=3, seed=7),
+            lambda: build(task.outputs, layers=3, seed=7),
         )
         return Trainer(
             Accelerator(cpu=True),
-            make_model(task.outputs, seed=seed) if model is None else model,
+            build(task.outputs, seed=seed) if model is None else model,
             task.reader,
             task.data,
             method,
