@@ -14,7 +14,7 @@ from kdbench.schema import Spec, explain
 
 
 class Budget(Spec):
-    """One budget of a suite. Every field can change the numbers, so every field is part of a key."""
+    """One budget of a suite. Every field that can change the numbers of a cell is part of its key."""
 
     epochs: float = Field(3, gt=0, description="student epochs: the same number of updates for every method")
     paper: bool = Field(False, description="let each method train for its paper's epochs instead")

@@ -45,7 +45,7 @@ class EvaluationPlanner:
     own: Located
     reference: dict[str, str]
     add: Add
-    skip: Callable[[str, str, str], None]
+    skip: Callable[..., None]
     dataset_view: Callable[[DatasetSpec, Located], dict[str, Any]]
 
     def plan(self) -> dict[str, str]:
@@ -127,7 +127,10 @@ class EvaluationPlanner:
         prepared, name = None, COMPUTED
         if task.corrupted is not None:
             located = locate(task.corrupted.source, task.corrupted.split, self.locations)
-            if not located.missing:
+            if located.missing:
+                reason = f"{located.missing}; {COMPUTED} stands in"
+                self.skip("corruption", task.corrupted.name, reason, replaced=True)
+            else:
                 prepared, name = self.dataset_view(task.corrupted, located), task.corrupted.name
         lacking = None if prepared else missing_library()
         if lacking:

@@ -73,7 +73,7 @@ def update_manifest(store: Store, plan: Plan, command: str) -> Manifest:
             metrics={name: list(task.metrics) for name, task in tasks.items()},
             methods={**before, **methods},
             rows=list(rows.values()),
-            skipped=[item for place, item in skipped.items() if place not in filled],
+            skipped=[item for place, item in skipped.items() if place[1:] not in filled],
             commands=list(dict.fromkeys([*(old.commands if old else []), command])),
             order=max((m.order for m in known), default=0) + 1,
         )

@@ -15,6 +15,7 @@ from kdbench.evaluation_plan import EvaluationPlanner, task_view
 from kdbench.hashing import digest
 from kdbench.locations import Locations
 from kdbench.methods.base import Method, MethodCost
+from kdbench.methods.kinds import Modality
 from kdbench.methods.registry import METHODS
 from kdbench.methods.stages import Trajectory
 from kdbench.models.locate import locate_model
@@ -126,10 +127,12 @@ class _Planner:
         self.locations = locations
         self.strict = strict
         budget = selection.budget or suite.budget
-        whole = resolve_precision(choose("budget", suite.budgets, (budget,))[0], selection.device)
+        whole: Budget = choose("budget", suite.budgets, (budget,))[0]
         self.pairs: list[PairSpec] = choose("pair", suite.pairs, selection.pairs or whole.pairs)
         self.tasks: list[TaskSpec] = choose("task", suite.tasks, selection.tasks or whole.tasks)
-        self.budgets = {kind: whole.of_modality(kind) for kind in ("text", "image")}
+        modalities: tuple[Modality, ...] = ("text", "image")
+        self.budgets = {kind: resolve_precision(whole.of_modality(kind), selection.device) for kind in modalities}
+        self.wanted = selection.methods
         self.seeds = tuple(dict.fromkeys(selection.seeds or whole.seeds or suite.seeds))
         counts = checkpoints_by_kind(suite, whole)
         self.methods = build_methods(suite, selection.methods, selection.settings, counts)
@@ -146,6 +149,10 @@ class _Planner:
         for task, pair in combinations:
             self.budget: Budget = self.budgets[task.modality]
             self._plan_pair(task, pair)
+        for name in self.wanted:
+            if name in self.methods and not any(row.method == name for row in self.out.rows):
+                reasons = dict.fromkeys(skip.reason for skip in self.out.skipped if skip.dataset == name)
+                raise PlanError(f"method {name} can run on none of the pairs and tasks: {'; '.join(reasons)}")
         if self.missing:
             listed = "\n".join(f"  - {reason}" for reason in dict.fromkeys(self.missing))
             raise PlanError(
@@ -178,7 +185,8 @@ class _Planner:
             method = kinds[task.kind]
             lacking = self._lacking(name, method, task, pair)
             if method is None or lacking:
-                self.out.skipped.append(Skipped(task=task.name, evaluation="training", dataset=name, reason=lacking))
+                skipped = Skipped(pair=pair.name, task=task.name, evaluation="training", dataset=name, reason=lacking)
+                self.out.skipped.append(skipped)
                 continue
             for seed in self.seeds:
                 key = self._student(task, pair, train, name, method, seed, teacher)
@@ -186,10 +194,10 @@ class _Planner:
                 self._evaluate(row, task, f"{name} {pair.name} on {task.name} seed {seed}", reference)
 
     def _lacking(self, name: str, method: Method | None, task: TaskSpec, pair: PairSpec) -> str:
-        """Why a method is left out here, or nothing. A suite of many pairs may well have some without assistants."""
+        """Why a method is left out here, or nothing."""
         if method is None:
             return f"{name} is not defined for {task.kind}"
-        if method.needs_assistant and not pair.assistants and len(self.pairs) > 1:
+        if method.needs_assistant and not pair.assistants:
             return f"{name} needs an assistant, and pair {pair.name} names none"
         return ""
 
@@ -220,7 +228,7 @@ class _Planner:
                 "model": self._model_view(pair.student),
                 "method": method_view(method),
                 "generator": self._model_view(pair.generator) if needs_generator and pair.generator else None,
-                "random_teacher": self._model_view(pair.teacher) if "random" in kinds else None,
+                "random_teacher": self._random_view(pair.teacher) if "random" in kinds else None,
                 "budget": self._budget_view(_STUDENT_FIELDS),
                 "seed": seed,
                 "upstream": upstream,
@@ -283,9 +291,10 @@ class _Planner:
             dataset_view=self._dataset_view,
         ).plan()
 
-    def _skip(self, task: TaskSpec, evaluation: str, dataset: str, reason: str) -> None:
+    def _skip(self, task: TaskSpec, evaluation: str, dataset: str, reason: str, *, replaced: bool = False) -> None:
+        """Note what cannot be had here; ``replaced`` by something else, it is never worth an error."""
         self.out.skipped.append(Skipped(task=task.name, evaluation=evaluation, dataset=dataset, reason=reason))
-        if self.strict:
+        if self.strict and not replaced:
             self.missing.append(reason)
 
     def _add(self, spec: dict[str, Any], title: str, weight: float) -> str:
@@ -313,6 +322,11 @@ class _Planner:
             self.missing.append(f"{model.name}: {located.missing}")
         source = model.source.model_dump(mode="json", exclude_defaults=True)
         return {"source": source, "layers": model.layers, "fingerprint": located.fingerprint}
+
+    def _random_view(self, model: ModelSpec) -> dict[str, Any]:
+        """The same without weights; image networks get batch statistics."""
+        view = self._model_view(model)
+        return view if model.source.net is None else {**view, "statistics": "noise"}
 
     def _training_view(self, task: TaskSpec, train: Located) -> dict[str, Any]:
         """Of a task, what can change a training."""

@@ -54,7 +54,7 @@ def build_methods(
     methods: Methods = {}
     for name in dict.fromkeys(chosen):
         entry = suite.methods.get(name) or MethodEntry(name=name, method=name)
-        for single, kinds in _spread(entry, checkpoints):
+        for single, kinds in _spread(entry, checkpoints, changes):
             methods[single.name] = {kind: _build(suite, single, kind, changes) for kind in kinds}
     built = [method for kinds in methods.values() for method in kinds.values() if method]
     used = {part.name for method in built for part in method.parts()}
@@ -64,10 +64,14 @@ def build_methods(
     return methods
 
 
-def _spread(entry: MethodEntry, checkpoints: dict[str, int]) -> list[tuple[MethodEntry, list[str]]]:
+def _spread(
+    entry: MethodEntry, checkpoints: dict[str, int], changes: dict[str, dict[str, Any]]
+) -> list[tuple[MethodEntry, list[str]]]:
     """An entry for every checkpoint where that is asked for, each with the kinds of task that have it."""
     if not entry.every_checkpoint:
         return [(entry, list(checkpoints))]
+    if "checkpoint" in changes.get(entry.method, {}):
+        raise PlanError(f"--set {entry.method}.checkpoint: the suite trains from every checkpoint")
     spread = []
     for index in range(max(checkpoints.values(), default=0)):
         config = {**entry.config, "checkpoint": index}

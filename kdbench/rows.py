@@ -27,6 +27,7 @@ class Row(Spec):
 class Skipped(Spec):
     """Something the suite asks for that cannot be had here."""
 
+    pair: str = ""
     task: str
     evaluation: str
     dataset: str
@@ -35,4 +36,4 @@ class Skipped(Spec):
     @property
     def place(self) -> tuple[str, ...]:
         """What it would have filled, for every method and seed."""
-        return (self.task, self.evaluation, self.dataset)
+        return (self.pair, self.task, self.evaluation, self.dataset)

@@ -110,7 +110,9 @@ def test_a_training_on_images_is_described_by_its_format_not_by_a_length(plan: M
 def test_an_image_attack_has_no_query_budget_and_a_text_attack_no_norm(plan: MakePlan) -> None:
     """Each cell names what matters to it."""
     made = plan()
-    text, image = (_evaluations(made, task, "kd")[f"attack/{name}"] for task, name in (("mood", "a"), ("digits", "pgd")))
+    text, image = (
+        _evaluations(made, task, "kd")[f"attack/{name}"] for task, name in (("mood", "a"), ("digits", "pgd"))
+    )
     assert {"query_budget", "perturb"} <= text.spec.keys() and not {"query_budget", "perturb"} & image.spec.keys()
     assert image.spec["attack"]["epsilon"] == 0.1 and image.spec["examples"] == 10
 

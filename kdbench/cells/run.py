@@ -56,6 +56,7 @@ def run_cell(
                 raise StoreError(f"cell {key[:12]}: upstream cell {upstream[:12]} is not finished")
         torch.set_num_threads(spec.get("budget", spec).get("threads", 1))
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32 in every evaluation
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         clock = time.perf_counter()
         job = Job(

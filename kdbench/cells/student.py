@@ -53,7 +53,7 @@ def run(job: Job) -> CellResult:
         return build_classifier(view, outputs, data.regression, job.locations, seed=seed, random=True, image=form)
 
     device = accelerator.device
-    teachers = TeacherBank(job.store.cache, data.train, device, folders, random_teacher, budget.precision)
+    teachers = TeacherBank(job.store.cache, data.train.to(device), device, folders, random_teacher, budget.precision)
     trainer = Trainer(
         accelerator,
         model,
@@ -119,6 +119,8 @@ def _teachers(job: Job) -> tuple[Trajectory, dict[TeacherRef, tuple[str, Path]]]
             folders[TeacherRef("checkpoint", entry["index"])] = (upstream["teacher"], folder)
     for index, key in enumerate(upstream["assistants"]):
         folders[TeacherRef("assistant", index)] = (key, job.store.cell(key) / "model")
+        if not checkpoints:  # a link of a chain of assistants: the one before it is its whole teacher
+            folders[TeacherRef("checkpoint", 0)] = folders[TeacherRef("assistant", index)]
     if not checkpoints:  # methods without a trained teacher still ask which checkpoint is best
         checkpoints = [Checkpoint(0, 0.0, 0, 0.0)]
     return Trajectory(tuple(checkpoints), len(upstream["assistants"])), folders

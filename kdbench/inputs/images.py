@@ -56,7 +56,7 @@ class EncodedImages:
         """
         pixels = self.pixels[torch.from_numpy(rows).to(self.pixels.device)]
         if view is not None and self.augmented:
-            pixels = crop_and_flip(pixels, *self._moves(rows, view))
+            pixels = crop_and_flip(pixels, *self._moves(rows, view), reach=self.format.crop)
         return {"pixel_values": pixels.permute(0, 3, 1, 2).float().div_(255)}
 
     def by_length(self, batch_size: int) -> Iterator[np.ndarray]:
@@ -79,16 +79,16 @@ def _coins(view: int, count: int) -> np.ndarray:
     return np.random.Generator(np.random.PCG64(derive_seed("view", view))).random((count, 3))
 
 
-def crop_and_flip(pixels: Tensor, shifts: Tensor, flips: Tensor) -> Tensor:
+def crop_and_flip(pixels: Tensor, shifts: Tensor, flips: Tensor, *, reach: int) -> Tensor:
     """Zero-padded crops of a whole batch by one look-up.
 
     Args:
         pixels: ``(batch, height, width, channels)``.
         shifts: ``(batch, 2)`` rows and columns by which the window moves down and right.
         flips: ``(batch,)`` bool, mirror left to right.
+        reach: the largest shift there can be.
     """
     count, height, width, _ = pixels.shape
-    reach = int(shifts.abs().max()) if count else 0
     padded = torch.nn.functional.pad(pixels, (0, 0, reach, reach, reach, reach))
     columns = torch.arange(width, device=pixels.device).expand(count, width)
     columns = torch.where(flips[:, None], width - 1 - columns, columns) + shifts[:, 1:] + reach

@@ -9,6 +9,9 @@ KINDS: tuple[Kind, ...] = ("text-classification", "text-regression", "image-clas
 """Kinds of task; what stands before the dash is the modality."""
 
 
-def modality(kind: str) -> Literal["text", "image"]:
+Modality = Literal["text", "image"]
+
+
+def modality(kind: str) -> Modality:
     """``text`` or ``image``: which pairs, attacks and input formats go with a kind of task."""
     return "image" if kind.startswith("image-") else "text"

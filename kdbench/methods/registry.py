@@ -43,6 +43,9 @@ class MethodRegistry:
             raise MethodError(f"method name '{name}' may not contain '+', ',', '/' or spaces")
         if name == "teacher":
             raise MethodError("method name 'teacher' is the teacher's own in every table: choose another name")
+        strange = [kind for kind in cls.kinds if kind not in KINDS]
+        if strange or not cls.kinds:
+            raise MethodError(f"method {name}: kinds {list(cls.kinds)} must be some of {', '.join(KINDS)}")
         known = self._classes.get(name)
         reloaded = known is not None and (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
         taken = known is not None and not reloaded

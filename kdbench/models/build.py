@@ -24,7 +24,7 @@ from kdbench.errors import ModelError
 from kdbench.hashing import derive_seed, file_digest
 from kdbench.inputs.base import Reader
 from kdbench.locations import Locations
-from kdbench.models.convnet import ConvNet, ConvNetConfig
+from kdbench.models.convnet import ConvNet, ConvNetConfig, with_noise_statistics
 from kdbench.models.locate import LocatedModel, locate_model
 from kdbench.models.spec import ModelSpec
 from kdbench.models.tiny import tiny_config, tiny_tokenizer
@@ -72,7 +72,8 @@ def build_classifier(
         outputs: width of the head; 1 for regression.
         image: what an image network reads.
         seed: of the head, and of everything when there are no pretrained weights.
-        random: ignore the pretrained weights, keep the architecture.
+        random: ignore the pretrained weights, keep the architecture; an image network gets the batch statistics of
+            noise, without which its activations would grow from block to block.
 
     Raises:
         ModelError: files are missing or wrong, or a layer does not exist.
@@ -82,7 +83,8 @@ def build_classifier(
     if spec.source.net is not None:
         assert image is not None
         form = image.model_dump(include={"channels", "size", "mean", "std"})
-        return ConvNet(ConvNetConfig(**spec.source.net.model_dump(), **form, num_labels=outputs))
+        net = ConvNet(ConvNetConfig(**spec.source.net.model_dump(), **form, num_labels=outputs))
+        return with_noise_statistics(net) if random else net
     options = {"num_labels": outputs, "problem_type": "regression" if regression else "single_label_classification"}
     if spec.source.tiny is not None:
         config: PretrainedConfig = tiny_config(spec.source.tiny.layers, spec.source.tiny.hidden)

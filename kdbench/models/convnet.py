@@ -86,6 +86,20 @@ class ConvNet(PreTrainedModel):  # type: ignore[misc]
             nn.init.zeros_(module.bias)
 
 
+def with_noise_statistics(net: ConvNet, batch_size: int = 64) -> ConvNet:
+    """An untrained network that is to be used as it is: batch normalisation has the statistics of noise images."""
+    layers = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = None  # the mean over batches, of which there is one
+    size, channels = net.config.size, net.config.channels
+    with torch.no_grad():
+        net.train()(torch.rand(batch_size, channels, size, size))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    return net
+
+
 class _ResNet(nn.Module):
     """Three stages of ``n`` basic blocks; a width of ``k`` multiplies the stages' channels, and doubles the stem's."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from kdbench.errors import DataError
 from kdbench.tasks.spec import ImageFormat
@@ -28,8 +28,8 @@ def raw_image(value: Any, where: str) -> bytes | np.ndarray:
     if isinstance(value, bytes):
         return value
     try:
-        pixels = np.array([list(map(np.asarray, row)) for row in value])
-    except (TypeError, ValueError):
+        pixels = np.stack([np.stack(list(row)) if np.ndim(row[0]) else np.asarray(row) for row in value])
+    except (TypeError, ValueError, IndexError):
         pixels = np.empty(0)
     if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "iu" or pixels.min() < 0 or pixels.max() > 255:
         raise DataError(f"{where}: an image is neither an encoded file nor rows of pixel values from 0 to 255")
@@ -47,8 +47,8 @@ def decode_images(images: Sequence[bytes | np.ndarray], form: ImageFormat) -> np
         try:
             picture = Image.open(io.BytesIO(image)) if isinstance(image, bytes) else Image.fromarray(image)
             picture = picture.convert("RGB" if form.channels == 3 else "L")
-        except (UnidentifiedImageError, OSError, TypeError) as error:
-            raise DataError(f"image {index} cannot be read: {error}") from error
+        except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as error:
+            raise DataError(f"image {index} of {len(images)} cannot be read: {error}") from error
         if picture.size != (form.size, form.size):
             picture = picture.resize((form.size, form.size), Image.Resampling.BILINEAR)
         result[index] = np.asarray(picture).reshape(form.size, form.size, form.channels)

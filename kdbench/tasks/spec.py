@@ -96,6 +96,8 @@ class ImageFormat(Spec):
     def _one_for_each_channel(self) -> ImageFormat:
         if not len(self.mean) == len(self.std) == self.channels:
             raise ValueError(f"mean and std need {self.channels} values, one for each channel")
+        if self.crop >= self.size:
+            raise ValueError(f"crop {self.crop} would move images of {self.size} pixels out of sight")
         if min(self.std) <= 0:
             raise ValueError("std must be positive")
         return self
@@ -164,7 +166,10 @@ class TaskSpec(Spec):
         images = modality(self.kind) == "image"
         if images != (self.image is not None):
             raise ValueError(f"a task of kind {self.kind} {'needs' if images else 'has no'} 'image'")
-        for columns in (self.columns, *(dataset.columns for dataset in self.ood)):
+        if self.corrupted and not images:
+            raise ValueError("corrupted: only images are")
+        others = (*self.ood, *((self.corrupted,) if self.corrupted else ()))
+        for columns in (self.columns, *(dataset.columns for dataset in others)):
             if images != (columns.image is not None):
                 raise ValueError(f"columns of a task of kind {self.kind} name {'an image' if images else 'a text'}")
         if len(set(self.labels)) < len(self.labels):
@@ -178,7 +183,7 @@ class TaskSpec(Spec):
         for raw, name in self.label_map.items():
             if name not in self.labels:
                 raise ValueError(f"label_map: {raw!r} -> '{name}' is not one of {', '.join(self.labels)}")
-        for dataset in self.ood:
+        for dataset in others:
             classes = dataset.labels or self.labels
             for raw, name in dataset.label_map.items():
                 if name not in classes:

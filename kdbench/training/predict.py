@@ -11,13 +11,18 @@ from kdbench.machine import release_memory
 
 
 def predict(
-    model: PreTrainedModel, data: Encoded, batch_size: int = 64, precision: str = "fp32", view: int | None = None
+    model: PreTrainedModel,
+    data: Encoded,
+    batch_size: int | None = None,
+    precision: str = "fp32",
+    view: int | None = None,
 ) -> np.ndarray:
     """Logits of every row, plain or in a view, ``(n, outputs)`` float32, in the order of the rows.
 
     The model's mode is put back as it was found. Everything that is reported is computed in fp32.
     """
     was_training = model.training
+    batch_size = batch_size or (64 if model.device.type == "cpu" else 512)
     model.eval()
     result = np.empty((len(data), model.config.num_labels), dtype=np.float32)
     autocast = torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

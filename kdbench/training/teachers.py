@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -15,6 +16,9 @@ from kdbench.inputs.base import Encoded
 from kdbench.methods.stages import TeacherRef
 from kdbench.models.build import load_classifier
 from kdbench.training.predict import predict
+
+VIEWS_BYTES = 4 * 2**30
+"""How much disk the logits of augmented views may take, of all trainings of a store together."""
 
 
 class TeacherBank:
@@ -85,8 +89,15 @@ class TeacherBank:
             save_file({"logits": self._compute(teacher, view)}, folder / "logits.safetensors")
 
         identity = {"teacher": key, "index": teacher.index, "precision": self.precision, "view": view}
-        folder = self.cache.get("teacher-logits", identity, produce)
-        return load_file(folder / "logits.safetensors")["logits"]
+        kind = "teacher-logits" if view is None else "teacher-logits-of-views"
+        folder = self.cache.get(kind, identity, produce)
+        try:
+            logits = load_file(folder / "logits.safetensors")["logits"]
+        except (OSError, SafetensorError):  # another process has just made room
+            return self._compute(teacher, view)
+        if view is not None:  # one file for each teacher, seed and epoch: a long run would fill a disk
+            self.cache.trim(kind, VIEWS_BYTES)
+        return logits
 
     def _compute(self, teacher: TeacherRef, view: int | None) -> Tensor:
         return torch.from_numpy(predict(self.model(teacher), self.data, precision=self.precision, view=view))

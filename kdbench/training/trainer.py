@@ -209,6 +209,8 @@ class Trainer:
         objective = stage.objective
         if not isinstance(objective, TrainableObjective):
             return objective
+        if self.accelerator.num_processes > 1:
+            raise TrainingError(f"stage {stage.name}: an objective with weights of its own trains in one process only")
         leg = next(leg for leg in stage.legs if leg.teacher)
         inputs = self._to_device(self.data.train.collate(self.stream.batch(0)[:2]))
         self.model.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 import kdbench as package
 from kdbench.attacks.spec import ATTACKS
@@ -21,12 +24,20 @@ from kdbench.budget import Budget
 from kdbench.cli import _COMMANDS, cli
 from kdbench.cli.catalogues import KINDS
 from kdbench.methods.registry import METHODS
-from kdbench.models.spec import PAIRS, ModelSource, ModelSpec, PairSpec
+from kdbench.models.spec import PAIRS, ModelSource, ModelSpec, NetSpec, PairSpec
 from kdbench.schema import Spec
 from kdbench.store import Store
-from kdbench.suite import AttackSettings, CalibrationSettings, EfficiencySettings, Evaluations, SuiteFile, suite_names
+from kdbench.suite import (
+    AttackSettings,
+    CalibrationSettings,
+    CorruptionSettings,
+    EfficiencySettings,
+    Evaluations,
+    SuiteFile,
+    suite_names,
+)
 from kdbench.tasks.metrics import METRICS
-from kdbench.tasks.spec import TASKS, Columns, DatasetSpec, DataSource, Selection, Splits, TaskSpec
+from kdbench.tasks.spec import TASKS, Columns, DatasetSpec, DataSource, ImageFormat, Selection, Splits, TaskSpec
 from tests.cli.distributions import write_distribution
 from tests.conftest import SENTENCES, kdbench, write_suite
 
@@ -158,10 +169,37 @@ def test_pair_can_be_planned(tmp_path: Path) -> None:
     assert json.loads(planned.stdout)["cells"]["student"]["cells"] == 4, "three methods and an assistant"
 
 
+def test_image_task_and_pair_run(tmp_path: Path) -> None:
+    """The page's task and pair in one suite, on as many photographs as it takes to begin."""
+    generator = np.random.default_rng(0)
+    photos = generator.integers(0, 256, (80, 32, 32, 3), dtype=np.uint8)
+    photos[::2] //= 2  # cats are dark here
+    table = pd.DataFrame({"image": [{"bytes": _png(photo)} for photo in photos], "label": ["cat", "dog"] * 40})
+    table.to_parquet(tmp_path / "train.parquet")
+    table.to_parquet(tmp_path / "test.parquet")
+    task, pair = (yaml.safe_load(_file("adding-a-task.md", f"image-{part}.yaml")) for part in ("task", "pair"))
+    budget = {"epochs": 1, "teacher_epochs": 2, "precision": "fp32", "images": {"optimizer": "sgd", "batch_size": 8}}
+    evaluations = {"attack": None, "calibration": None, "efficiency": None}
+    suite = {"name": "photos", "tasks": [{**task, "chance_margin": -1}], "pairs": [pair], "methods": ["kd"]}
+    suite |= {"seeds": [1], "budget": "quick", "budgets": {"quick": budget}, "evaluations": evaluations}
+    (tmp_path / "photos.yaml").write_text(yaml.safe_dump(suite), encoding="utf-8")
+    kdbench("run", "--suite", "./photos.yaml", "--jobs", 1, cwd=tmp_path)
+    kdbench("report", "--suite", "photos", cwd=tmp_path)
+    leaderboard = pd.read_csv(tmp_path / "leaderboards/photos/leaderboard.csv", index_col="method")
+    assert list(leaderboard.index) == ["teacher", "finetune", "kd"] and leaderboard["in-domain"].notna().all()
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     "model",
-    [TaskSpec, DatasetSpec, DataSource, Columns, Splits, Selection, SuiteFile, Budget, Evaluations, AttackSettings,
-     CalibrationSettings, EfficiencySettings, PairSpec, ModelSpec, ModelSource],
+    [TaskSpec, DatasetSpec, DataSource, Columns, Splits, Selection, ImageFormat, SuiteFile, Budget, Evaluations,
+     AttackSettings, CorruptionSettings, CalibrationSettings, EfficiencySettings, PairSpec, ModelSpec, ModelSource,
+     NetSpec],
     ids=lambda model: model.__name__,
 )  # fmt: skip
 def test_every_field_is_explained(model: type[Spec]) -> None:
@@ -180,7 +218,10 @@ def test_tables_show_the_defaults() -> None:
         ("`max_length`", TaskSpec.model_fields["max_length"].default),
     ):  # fmt: skip
         assert f"| {name} | {meaning} |" in text
-    assert f"| {Budget().teacher_epochs}, {Budget().checkpoints_per_epoch} |" in text
+    assert f"| {Budget().teacher_epochs}, one an epoch |" in text and Budget().checkpoints is None
+    assert f"| `{Budget().optimizer}`, {Budget().momentum} |" in text and f"| `{Budget().schedule}` |" in text
+    net = NetSpec(family="resnet", depth=8)
+    assert f"| {net.width}, {net.base} |" in text and f"| `{net.shortcut}` |" in text
     assert f"| {Budget().learning_rate:.0e}, {Budget().teacher_learning_rate:.0e} |".replace("e-0", "e-") in text
     selection = Selection()
     shown = f"{{fraction: {selection.fraction}, max_examples: {selection.max_examples}, metric: {selection.metric}}}"

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kdbench.store import Store
 from tests.conftest import command, contents, kdbench, write_suite
+from tests.engines.processes import checkpointed_student, gone, start, wait_for, workers_of
 
 METHODS = "kd,annealing,mate,random-teacher,takd"
 
@@ -45,37 +43,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(folder: Path, *options: object) -> subprocess.Popen[str]:
-    """A run of the same suite in another folder, in the background."""
-    arguments = ("run", "--suite", "./tiny.yaml", "--methods", METHODS, *options)
-    return subprocess.Popen(
-        command(*arguments), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
-    """Wait until something is the case."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def workers_of(parent: int) -> list[int]:
-    """Process ids of the workers of a run."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    return [int(pid) for pid, ppid, args in rows if int(ppid) == parent and "engines.worker" in args]
-
-
-def checkpointed_student(store: Path) -> bool:
-    """Whether a student is in the middle of its training."""
-    for checkpoint in store.glob("work/*/checkpoint/*[0-9]/state.json"):
-        key = checkpoint.parts[-4]
-        spec = json.loads((store / "specs" / f"{key}.json").read_text(encoding="utf-8"))["spec"]
-        if spec["kind"] == "student" and json.loads(checkpoint.read_text(encoding="utf-8"))["step"]:
-            return True
-    return False
+def start_run(folder: Path) -> subprocess.Popen[str]:
+    """A run of the same suite in another folder, by one worker, in the background."""
+    return start(folder, "run", "--suite", "./tiny.yaml", "--methods", METHODS, "--jobs", 1)
 
 
 def test_two_workers_leave_the_same_bytes_as_one(finished: Path, tmp_path: Path) -> None:
@@ -87,13 +57,13 @@ def test_two_workers_leave_the_same_bytes_as_one(finished: Path, tmp_path: Path)
 def test_killed_run_resumes_to_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     shutil.copy(finished / "tiny.yaml", tmp_path)
     store = tmp_path / ".kdbench/store"
-    run = start(tmp_path, "--jobs", 1)
+    run = start_run(tmp_path)
     wait_for(lambda: checkpointed_student(store))
     workers = workers_of(run.pid)
     run.kill()
     run.wait()
     assert workers, "the run had a worker when it was killed"
-    wait_for(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in workers), 20)
+    wait_for(lambda: gone(workers), 20)
     before = contents(store)
     output = kdbench("run", "--suite", "./tiny.yaml", "--methods", METHODS, "--jobs", 1, cwd=tmp_path).stdout
     after = contents(store)
@@ -105,7 +75,7 @@ def test_killed_run_resumes_to_the_same_bytes(finished: Path, tmp_path: Path) ->
 def test_killed_worker_fails_its_cell_and_the_next_run_mends_it(finished: Path, tmp_path: Path) -> None:
     shutil.copy(finished / "tiny.yaml", tmp_path)
     store = tmp_path / ".kdbench/store"
-    run = start(tmp_path, "--jobs", 1)
+    run = start_run(tmp_path)
     wait_for(lambda: checkpointed_student(store))
     os.kill(workers_of(run.pid)[0], signal.SIGKILL)
     output = run.communicate(timeout=300)[0]
@@ -118,7 +88,7 @@ def test_killed_worker_fails_its_cell_and_the_next_run_mends_it(finished: Path, 
 
 def test_interrupt_says_how_to_go_on_and_leaves_no_worker(tmp_path: Path) -> None:
     write_suite(tmp_path / "tiny.yaml", epochs=200)
-    run = start(tmp_path, "--jobs", 1)
+    run = start_run(tmp_path)
     wait_for(lambda: checkpointed_student(tmp_path / ".kdbench/store"))
     workers = workers_of(run.pid)
     run.send_signal(signal.SIGINT)
@@ -130,7 +100,7 @@ def test_interrupt_says_how_to_go_on_and_leaves_no_worker(tmp_path: Path) -> Non
 
 def test_two_runs_on_one_store_agree(finished: Path, tmp_path: Path) -> None:
     shutil.copy(finished / "tiny.yaml", tmp_path)
-    rivals = [start(tmp_path, "--jobs", 1) for _ in range(2)]
+    rivals = [start_run(tmp_path) for _ in range(2)]
     outputs = [rival.communicate(timeout=400)[0] for rival in rivals]
     assert [rival.returncode for rival in rivals] == [0, 0], outputs
     assert contents(tmp_path / ".kdbench/store") == contents(finished / ".kdbench/store")

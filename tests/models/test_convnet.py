@@ -87,7 +87,7 @@ def test_depths_that_do_not_exist(family: Any, depth: int) -> None:
     ("net", "shapes"),
     [
         ({"family": "resnet", "depth": 8}, [(16, 32), (16, 32), (32, 16), (64, 8), (64,)]),
-        ({"family": "resnet", "depth": 8, "width": 4, "shortcut": "B"}, [(32, 32), (64, 32), (128, 16), (256, 8), (256,)]),
+        ({"family": "resnet", "depth": 8, "width": 4}, [(32, 32), (64, 32), (128, 16), (256, 8), (256,)]),
         ({"family": "wrn", "depth": 16, "width": 2}, [(16, 32), (32, 32), (64, 16), (128, 8), (128,)]),
         ({"family": "vgg", "depth": 8}, [(64, 32), (128, 16), (256, 8), (512, 4), (512, 4), (512,)]),
     ],
@@ -140,9 +140,7 @@ def test_gradients_reach_pixels_and_every_weight(family: Any) -> None:
     assert pixels.grad is not None and (pixels.grad.flatten(1).norm(dim=1) > 0).all()
     step = 1e-6 * pixels.grad / pixels.grad.norm()
     with torch.no_grad():
-        rise = sum(
-            sign * F.cross_entropy(model(pixel_values=pixels + sign * step).logits, labels) for sign in (1, -1)
-        )
+        rise = sum(sign * F.cross_entropy(model(pixel_values=pixels + sign * step).logits, labels) for sign in (1, -1))
     assert (rise / 2e-6).item() == pytest.approx(pixels.grad.norm().item(), rel=1e-3)
 
 

@@ -104,7 +104,9 @@ def make_trainer(tmp_path: Path, make_model: MakeModel) -> MakeTrainer:
     ) -> Trainer:
         spent = Budget(**{"batch_size": 8, "learning_rate": 1e-2, **(budget or {})})
         if isinstance(method, str):
-            method = METHODS.build(method, settings, task.kind).stages(Updates(updates, task.per_epoch), task.trajectory)
+            method = METHODS.build(method, settings, task.kind).stages(
+                Updates(updates, task.per_epoch), task.trajectory
+            )
         build = tiny_network if task.kind == "image-classification" else make_model
         teachers = TeacherBank(
             ArtifactCache(tmp_path / (cache or f"{folder}/cache")),

@@ -101,7 +101,9 @@ def test_teacher_and_student_see_the_same_crop(make_trainer: MakeTrainer, sharp_
     assert found["soft"] != pytest.approx(0.9 * 16 * _kl(batch.answers(plain), student, 4.0), rel=1e-3)
 
 
-def test_every_epoch_is_another_view_and_every_seed_has_its_own(make_trainer: MakeTrainer, image_task: TinyTask) -> None:
+def test_every_epoch_is_another_view_and_every_seed_has_its_own(
+    make_trainer: MakeTrainer, image_task: TinyTask
+) -> None:
     """What the student reads, seen by an objective that looks."""
     seen: list[Tensor] = []
 

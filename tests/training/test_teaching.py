@@ -109,9 +109,7 @@ def test_methods_of_one_seed_share_a_teachers_passes(
     assert len(passes) == 4 == len(set(passes))
 
 
-def test_texts_need_one_pass_for_all_seeds(
-    make_trainer: MakeTrainer, task: TinyTask, passes: list[int | None]
-) -> None:
+def test_texts_need_one_pass_for_all_seeds(make_trainer: MakeTrainer, task: TinyTask, passes: list[int | None]) -> None:
     """And epochs, and methods."""
     for seed, method in ((1, "kd"), (2, "logit-mse"), (3, "annealing")):
         make_trainer(task, method, 2 * task.per_epoch, folder=method, cache="shared", seed=seed).run()
