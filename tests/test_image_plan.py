@@ -220,8 +220,8 @@ def test_takd_is_left_out_where_one_of_many_pairs_has_no_assistants(plan: MakePl
     assert [(s.dataset, s.reason) for s in made.skipped] == [
         ("takd", "takd needs an assistant, and pair resnet14-resnet8 names none")
     ]
-    with pytest.raises(MethodError, match=r"takd on pair resnet14-resnet8: .*assistant"):
-        plan(change, Selection(pairs=("resnet14-resnet8",)))
+    with pytest.raises(PlanError, match=r"takd can run on none of .*assistant, and pair resnet14-resnet8"):
+        plan(change, Selection(methods=("takd",), pairs=("resnet14-resnet8",)))
 
 
 def test_a_setting_that_only_texts_have_does_not_disturb_images(plan: MakePlan) -> None:

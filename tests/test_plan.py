@@ -501,7 +501,7 @@ def test_a_missing_ood_set_is_skipped_with_its_reason(plan: Callable[..., Plan])
     """The rest runs; each loss is named once."""
     made = plan(_lose("far"))
     assert [tuple(skipped.model_dump().values()) for skipped in made.skipped] == [
-        ("mood", "ood", "far", "local/far/default/validation: not in a mirror (--data DIR)")
+        ("", "mood", "ood", "far", "local/far/default/validation: not in a mirror (--data DIR)")
     ]
     assert "ood" not in {row.evaluation for row in made.rows} and len(made.rows) > 20
 
@@ -567,7 +567,7 @@ def test_a_methods_own_name_in_the_suite_is_suggested(plan: Callable[..., Plan])
         plan(named, Selection(methods=("warmes",)))
 
 
-@pytest.mark.parametrize(("method", "part"), [("mate", "generator"), ("takd", "assistants")])
+@pytest.mark.parametrize(("method", "part"), [("mate", "generator"), ("takd", "assistant")])
 def test_a_pair_that_lacks_a_model_is_named(plan: Callable[..., Plan], method: str, part: str) -> None:
     """Which pair needs what."""
 

@@ -48,7 +48,7 @@ def decode_images(images: Sequence[bytes | np.ndarray], form: ImageFormat) -> np
             picture = Image.open(io.BytesIO(image)) if isinstance(image, bytes) else Image.fromarray(image)
             picture = picture.convert("RGB" if form.channels == 3 else "L")
         except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as error:
-            raise DataError(f"image {index} of {len(images)} cannot be read: {error}") from error
+            raise DataError(f"image {index} cannot be read: {error}") from error
         if picture.size != (form.size, form.size):
             picture = picture.resize((form.size, form.size), Image.Resampling.BILINEAR)
         result[index] = np.asarray(picture).reshape(form.size, form.size, form.channels)

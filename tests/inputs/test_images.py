@@ -52,7 +52,7 @@ def test_crops_and_flips_equal_those_of_each_image_alone(moves: list[tuple[int, 
     images = np.random.default_rng(1).integers(0, 256, (len(moves), 5, 4, 2), dtype=np.uint8)
     shifts = torch.tensor([move[:2] for move in moves])
     flips = torch.tensor([move[2] for move in moves])
-    found = crop_and_flip(torch.from_numpy(images), shifts, flips).numpy()
+    found = crop_and_flip(torch.from_numpy(images), shifts, flips, reach=int(shifts.abs().max()) + 1).numpy()
     assert (found == np.stack([_moved(image, *move) for image, move in zip(images, moves, strict=True)])).all()
 
 
