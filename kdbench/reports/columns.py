@@ -207,6 +207,8 @@ def write_entry(entry: Entry | None, form: str) -> str:
         "number": (1.0, 1),
         "norm": (1.0, 3),
     }[form]
+    if form == "millions" and entry.number < 1e6:
+        digits = 2 if entry.number >= 1e5 else 3  # image students have a few thousand
     text = f"{entry.number * scale:.{digits}f}"
     return text if math.isnan(entry.spread) else f"{text} ± {entry.spread * scale:.{digits}f}"
 

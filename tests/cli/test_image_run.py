@@ -41,7 +41,7 @@ budgets:
     precision: fp32
     max_train: 640
     max_evaluation: 300
-    images: {batch_size: 16, optimizer: sgd, schedule: cosine, learning_rate: 0.1, teacher_learning_rate: 0.1,
+    images: {batch_size: 32, optimizer: sgd, schedule: cosine, learning_rate: 0.1, teacher_learning_rate: 0.1,
              weight_decay: 5.0e-4, clip_norm: 5.0, checkpoints: 2}
 evaluations:
   attack:
