@@ -290,7 +290,10 @@ def test_a_published_set_of_corruptions_is_preferred(plan: MakePlan, tmp_path: P
         suite["evaluations"]["corruption"] = {}
         suite["tasks"][1]["corrupted"] = published
 
-    assert "corruption/digits-c" not in _evaluations(plan(change), "digits", "kd")
+    without = plan(change)
+    assert "corruption/digits-c" not in _evaluations(without, "digits", "kd")
+    reasons = [skip.reason for skip in without.skipped if skip.dataset == "digits-c"]
+    assert reasons and f"{COMPUTED} stands in" in reasons[0]  # never silently
     file = tmp_path / "mirror/local/c/default/test.parquet"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"some images")

@@ -215,3 +215,17 @@ def test_classes_of_the_shifted_set_are_those_of_cifar() -> None:
     """Its raw labels are CIFAR-10's indices: a network trained on CIFAR-10 is far above chance."""
     accuracy = _accuracy(_trained(20), "local/tinyimagenet-cifar10-shift/default/test.parquet", 400)
     assert accuracy > 0.5
+
+
+def test_an_untrained_deep_network_has_modest_logits() -> None:
+    """Without batch statistics the activations of 110 layers grow from block to block: a constant class."""
+    spec = ModelSpec(name="deep", source=ModelSource(net=NetSpec(family="resnet", depth=110)))
+    images = torch.rand(8, 3, 32, 32)
+
+    def spread(random: bool) -> float:
+        model = build_classifier(spec, 10, False, NOWHERE, seed=1, random=random, image=FORM).eval()
+        assert all(m.momentum == 0.1 for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d))
+        with torch.inference_mode():
+            return float(model(images).logits.std())
+
+    assert spread(random=True) < 10 < spread(random=False)
