@@ -62,7 +62,7 @@ class EvaluationPlanner:
             self._add("trajectory", name, 0.3, metrics=task.metrics[:1], dataset=reported, limit=limit)
         if wanted.ood:
             self._out_of_domain()
-        if wanted.attack and task.labels:
+        if wanted.attack and task.attack_kind:
             self._attacks(reported)
         if wanted.corruption and task.modality == "image":
             self._corruptions(reported)
@@ -70,7 +70,7 @@ class EvaluationPlanner:
         if wanted.fidelity and self.reference:
             teacher = self.reference[f"in_domain/{name}"]
             self._add("fidelity", name, 0.01, upstream={"model": in_domain, "teacher": teacher})
-        if wanted.calibration and task.labels:
+        if wanted.calibration and task.kind != "text-regression":
             self._add("calibration", name, 0.01, upstream={"model": in_domain}, bins=wanted.calibration.bins)
         if wanted.efficiency:
             shape = wanted.efficiency.model_dump(exclude=None if task.modality == "text" else {"tokens"})
@@ -89,15 +89,14 @@ class EvaluationPlanner:
             if located.missing:
                 self.skip("ood", dataset.name, located.missing)
                 continue
-            metrics = ["accuracy"] if self.task.labels else list(self.task.metrics)
-            view = self.dataset_view(dataset, located)
-            self._add("ood", dataset.name, 0.1, metrics=metrics, dataset=view, limit=self.budget.max_evaluation)
+            view, limit = self.dataset_view(dataset, located), self.budget.max_evaluation
+            self._add("ood", dataset.name, 0.1, metrics=self.task.ood_metrics, dataset=view, limit=limit)
 
     def _attacks(self, reported: dict[str, Any]) -> None:
         settings, task = self.suite.evaluations.attack, self.task
         assert settings is not None
         for name, attack in self.suite.attacks.items():
-            if attack.kind != task.modality:
+            if attack.kind != task.attack_kind:
                 continue
             lacking = missing_assets(attack, self.locations.assets())
             if lacking:
@@ -110,8 +109,9 @@ class EvaluationPlanner:
                 "seed": settings.seed,
             }
             if task.modality == "text":
-                second = settings.perturb == "second" and task.columns.text_pair is not None
                 spec["query_budget"] = settings.query_budget
+            if task.attack_kind == "text":
+                second = settings.perturb == "second" and task.columns.text_pair is not None
                 spec["perturb"] = "text_pair" if second else "text"
             self._add("attack", name, 1.0, **spec)
             if self.suite.evaluations.transfer and self.reference:
@@ -154,4 +154,6 @@ def task_view(task: TaskSpec) -> dict[str, Any]:
     view: dict[str, Any] = {"kind": task.kind, "labels": task.labels}
     if task.image is not None:
         return {**view, "image": task.image.model_dump(mode="json")}
+    if task.spans is not None:
+        view["spans"] = task.spans.model_dump(mode="json")
     return {**view, "max_length": task.max_length}

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from kdbench.models.spec import PAIRS, PairSpec
+from kdbench.tasks.questions import to_questions
 from kdbench.tasks.spec import TASKS, DatasetSpec, TaskSpec
 
 MIRROR = Path(os.environ.get("KDBENCH_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -20,7 +21,6 @@ PIN = re.compile(r"[0-9a-f]{40}|refs/convert/parquet")
 UNPINNED = {None, "google/bert_uncased_L-4_H-512_A-8", "XiangPan/CIFAR10.1"}
 SELF = {"minilm-l2-l2"}  # the capacity-gap study begins with a teacher of the student's size
 NEIGHBOURS = {*SELF, "minilm-l3-l2", "bert-base-small", "resnet14-resnet8"}  # nothing lies between the two
-METRICS = {"accuracy", "f1", "matthews", "pearson", "spearman"}
 DROPPED = {("sst2", "tweets"): {1}, ("mnli", "snli"): {-1}}  # on purpose: neutral; no gold label
 ABSENT = {("cifar10", "tinyimagenet-shift"): {"airplane", "deer", "horse"}}
 
@@ -91,8 +91,8 @@ def test_task_is_consistent(name: str) -> None:
     """The file is named after the task, its metrics exist, hub data is pinned, predictions collapse right."""
     task = TASKS.get(name)
     assert task.name == name and task.description and task.cite
-    assert set(task.metrics) <= METRICS and task.selection.metric == task.metrics[0]
-    if task.modality == "text":  # image sets have indices in the order of the logits
+    assert task.selection.metric == task.metrics[0]
+    if task.attack_kind == "text":  # image sets have indices in the order of the logits
         assert tuple(task.label_map.values()) == task.labels  # raw 0, 1, ... in the order of the logits
     for data in _datasets(task):
         assert data.source.hub in UNPINNED or PIN.fullmatch(data.source.revision)
@@ -108,6 +108,13 @@ def test_dataset_has_columns_and_classes(task: str, dataset: str) -> None:
     assert columns <= set(rows.columns)
     assert not rows[sorted(columns)].isna().any().any()
     raw = rows[data.columns.label]
+    if spec.spans:
+        found = to_questions(rows, data.columns, unanswerable=spec.spans.unanswerable, where=data.name)
+        assert len(found) == len(rows)
+        assert (0 in found.labels) == (spec.spans.unanswerable and data.name.startswith("squad_v2"))
+        for context, texts, starts in zip(found.pairs or [], found.answers, found.answer_starts, strict=True):
+            assert all(context.startswith(text, start) for text, start in zip(texts, starts, strict=True))
+        return
     if spec.kind == "text-regression":
         assert pd.api.types.is_float_dtype(raw) and raw.std() > 0.5
         return

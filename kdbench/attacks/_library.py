@@ -57,10 +57,8 @@ def build(spec: AttackSpec, wrapper: Any, directories: Sequence[Path]) -> Any:
     """The ``textattack.Attack`` of ``spec`` around a model wrapper, from local files alone.
 
     Raises:
-        AttackError: the recipe cannot be found or built, or has another goal than a wrong class.
+        AttackError: the recipe cannot be found or built, or has another goal than the wrapper's.
     """
-    from textattack.goal_functions import UntargetedClassification
-
     module, _, attribute = spec.recipe.partition(":")
     try:
         recipe = getattr(importlib.import_module(module), attribute).build
@@ -70,9 +68,9 @@ def build(spec: AttackSpec, wrapper: Any, directories: Sequence[Path]) -> Any:
     with _local_files(spec, directories), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of TextAttack's own calls
         attack = recipe(wrapper, **spec.arguments)
-    if not isinstance(attack.goal_function, UntargetedClassification):
+    if not isinstance(attack.goal_function, wrapper.goal):
         goal = type(attack.goal_function).__name__
-        raise AttackError(f"attack '{spec.name}': its goal is {goal}; only UntargetedClassification can be scored")
+        raise AttackError(f"attack '{spec.name}': its goal is {goal}; only {wrapper.goal.__name__} can be scored")
     if "use" in spec.needs:
         _load_sentence_encoder(attack, directories)
     return attack

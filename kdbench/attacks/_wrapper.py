@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from textattack.goal_functions import UntargetedClassification
 from textattack.models.wrappers import ModelWrapper
 
 from kdbench.errors import AttackError
 
-Columns = Callable[[list[str]], tuple[list[str], list[str] | None]]
+if TYPE_CHECKING:
+    from kdbench.attacks.text import Column, TextExample
 
 
 class VictimWrapper(ModelWrapper):  # type: ignore[misc]
@@ -22,23 +23,21 @@ class VictimWrapper(ModelWrapper):  # type: ignore[misc]
     handling of pairs (one text joined by a separator) is never needed.
     """
 
-    def __init__(self, victim: Any, max_length: int) -> None:
+    goal = UntargetedClassification
+    tail = ""
+    _example: TextExample
+
+    def __init__(self, victim: Any, perturb: Column, max_length: int) -> None:
         self.model = victim  # TextAttack looks at its class only
+        self.perturb = perturb
         self.max_length = max_length  # asked for by gradient recipes: how many words may be ranked
-        self._columns: Columns = lambda parts: (parts, None)
-        self._perturbed = "text"
         self._gradient: tuple[str, list[str], np.ndarray] | None = None
 
-    def show(self, columns: Columns, perturbed: str) -> None:
-        """Begin the next example.
-
-        Args:
-            columns: gives the victim's two columns for a list of perturbed parts.
-            perturbed: which of the two is perturbed.
-        """
-        self._columns = columns
-        self._perturbed = perturbed
+    def show(self, example: TextExample) -> tuple[str, int | str]:
+        """Begin the next example; returns its perturbed column and its label."""
+        self._example = example
         self._gradient = None
+        return (example.text_pair or "") if self.perturb == "text_pair" else example.text, int(example.label)
 
     def __call__(self, text_input_list: list[str], **kwargs: Any) -> torch.Tensor:
         """Class probabilities (texts, classes), float64.
@@ -60,6 +59,13 @@ class VictimWrapper(ModelWrapper):  # type: ignore[misc]
         rows = torch.from_numpy(logits.astype(np.float64))[[position[text] for text in text_input_list]]
         return torch.softmax(rows, dim=1)
 
+    def _columns(self, parts: list[str]) -> tuple[list[str], list[str] | None]:
+        whole = [part + self.tail for part in parts]
+        example = self._example
+        if self.perturb == "text_pair":
+            return [example.text] * len(whole), whole
+        return whole, None if example.text_pair is None else [example.text_pair] * len(whole)
+
     def get_grad(self, text_input: str) -> dict[str, Any]:
         """The victim's gradient for gradient-ranked recipes, as TextAttack's own wrappers return it."""
         return {"gradient": self._tokens_and_gradient(text_input)[1]}
@@ -70,6 +76,6 @@ class VictimWrapper(ModelWrapper):  # type: ignore[misc]
     def _tokens_and_gradient(self, text: str) -> tuple[list[str], np.ndarray]:
         if self._gradient is None or self._gradient[0] != text:
             texts, pairs = self._columns([text])
-            tokens, gradient = self.model.gradient(texts[0], pairs[0] if pairs else None, self._perturbed)
+            tokens, gradient = self.model.gradient(texts[0], pairs[0] if pairs else None, self.perturb)
             self._gradient = (text, tokens, gradient)
         return self._gradient[1], self._gradient[2]

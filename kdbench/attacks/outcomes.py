@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+Result = Literal["skipped", "failed", "success"]
+
 
 @dataclass(frozen=True)
 class AttackOutcome:
@@ -28,7 +30,7 @@ class AttackOutcome:
     id: str
     label: int
     predicted: int
-    outcome: Literal["skipped", "failed", "success"]
+    outcome: Result
     adversarial: int
     queries: int
     words: int
@@ -37,7 +39,44 @@ class AttackOutcome:
     perturbed: str
 
 
-def summarize(outcomes: Sequence[AttackOutcome]) -> dict[str, float]:
+@dataclass(frozen=True)
+class QuestionOutcome:
+    """What an attack did to one question.
+
+    Attributes:
+        id: the question's id.
+        outcome: ``skipped`` (token F1 below the attack's goal before it began), ``failed`` (still not below
+            it) or ``success``.
+        clean_f1: token F1 of the victim's best answer to the original, in [0, 1].
+        clean_exact_match: whether that answer is one of the references, 0 or 1.
+        f1: after the attack; of a failed attack the smaller of ``clean_f1`` and that of its strongest
+            attempt, which the goal function chose by all the answers the victim thinks of.
+        exact_match: after the attack, in the same way.
+        predicted: the victim's best answer to the original, empty for none.
+        adversarial: its best answer to the perturbed question.
+        queries: as in :class:`AttackOutcome`, like the fields below.
+        words: words in the part of the question that may be perturbed.
+        perturbed_words: how many of them differ.
+        original: the question before.
+        perturbed: the question after; of a failed attack its strongest attempt.
+    """
+
+    id: str
+    outcome: Result
+    clean_f1: float
+    clean_exact_match: float
+    f1: float
+    exact_match: float
+    predicted: str
+    adversarial: str
+    queries: int
+    words: int
+    perturbed_words: int
+    original: str
+    perturbed: str
+
+
+def summarize(outcomes: Sequence[AttackOutcome | QuestionOutcome]) -> dict[str, float]:
     """The metrics of an attack over all sampled examples.
 
     Returns:
@@ -57,6 +96,23 @@ def summarize(outcomes: Sequence[AttackOutcome]) -> dict[str, float]:
         / max(1, len(successes)),
         "examples": float(len(outcomes)),
     }
+
+
+def summarize_questions(outcomes: Sequence[QuestionOutcome]) -> dict[str, float]:
+    """The metrics of an attack over all sampled questions.
+
+    Returns:
+        ``f1_under_attack``, ``exact_match_under_attack``, ``clean_f1`` and ``clean_exact_match``, means over
+        all questions, skipped ones as they were; and what :func:`summarize` returns, a question being right
+        where its token F1 is not below the attack's goal. All 0 for no questions.
+    """
+    means = {
+        "f1_under_attack": [outcome.f1 for outcome in outcomes],
+        "exact_match_under_attack": [outcome.exact_match for outcome in outcomes],
+        "clean_f1": [outcome.clean_f1 for outcome in outcomes],
+        "clean_exact_match": [outcome.clean_exact_match for outcome in outcomes],
+    }
+    return {name: sum(values) / max(1, len(values)) for name, values in means.items()} | summarize(outcomes)
 
 
 def changed_words(before: Sequence[str], after: Sequence[str]) -> int:

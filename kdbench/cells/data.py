@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from kdbench.cells.job import Job
 from kdbench.errors import DataError, ModelError
 from kdbench.hashing import file_digest
 from kdbench.inputs.base import Reader
 from kdbench.inputs.images import ImageReader
+from kdbench.inputs.spans import SpanReader
 from kdbench.inputs.text import TextReader
-from kdbench.locations import Locations
 from kdbench.methods.kinds import modality
-from kdbench.models.build import load_classifier, load_tokenizer
+from kdbench.models.build import Head, load_model, load_tokenizer
 from kdbench.models.spec import ModelSource, ModelSpec
-from kdbench.tasks.dataset import ImageExamples, TextExamples, carve_selection, to_examples
+from kdbench.predictions import read_predictions
+from kdbench.tasks.dataset import ImageExamples, SpanExamples, TextExamples, carve_selection, to_examples
+from kdbench.tasks.questions import to_questions
 from kdbench.tasks.sources import Located, locate, read
-from kdbench.tasks.spec import Columns, DataSource, ImageFormat
+from kdbench.tasks.spec import Columns, DataSource, ImageFormat, SpanFormat, head_width
 from kdbench.training.state import TrainingData
 
+AnyExamples = TextExamples | SpanExamples | ImageExamples
 
-def load_examples(job: Job, view: dict[str, Any], task: dict[str, Any]) -> TextExamples | ImageExamples:
+
+def load_examples(job: Job, view: dict[str, Any], task: dict[str, Any]) -> AnyExamples:
     """The rows that a dataset view of a spec describes.
 
     Args:
@@ -35,8 +40,10 @@ def load_examples(job: Job, view: dict[str, Any], task: dict[str, Any]) -> TextE
     located = planned_location(job, view)
     where = located.source.describe(view["split"]) if view["source"] else str(located.path)
     columns = Columns.model_validate(view["columns"])
-    labels = view["labels"] or task["labels"]
-    return to_examples(read(located, job.locations), columns, labels, dict(view["label_map"]), where)
+    table = read(located, job.locations)
+    if task["kind"] == "question-answering":
+        return to_questions(table, columns, unanswerable=task["spans"]["unanswerable"], where=where)
+    return to_examples(table, columns, view["labels"] or task["labels"], dict(view["label_map"]), where)
 
 
 def load_training(job: Job, reader: Reader) -> TrainingData:
@@ -46,41 +53,60 @@ def load_training(job: Job, reader: Reader) -> TrainingData:
     selection = task["selection"]
     train, held = carve_selection(examples, selection["fraction"], selection["max_examples"])
     train = train.sample(job.spec["budget"]["max_train"], "train-limit")
+    encoded = reader.encode(held)
     return TrainingData(
         train=reader.encode(train),
-        selection=reader.encode(held),
+        selection=encoded,
         metric=selection["metric"],
+        score=lambda logits: read_predictions(task, held, encoded, logits).score(selection["metric"]),
         regression=task["kind"] == "text-regression",
     )
 
 
-def load_trained(folder: Path, task: dict[str, Any]) -> tuple[PreTrainedModel, Reader]:
-    """The model a finished teacher or student cell is judged by, in fp32, on the CPU, and how it reads."""
+def load_trained(job: Job) -> tuple[PreTrainedModel, Reader]:
+    """The model that an evaluation judges, in fp32, on the CPU, and how it reads."""
+    folder = job.upstream("model")
     if not (folder / "model" / "config.json").is_file():
         raise ModelError(f"{folder}: holds no trained model")
-    return load_classifier(folder / "model"), saved_reader(folder, task)
+    return load_model(folder / "model"), saved_reader(job, folder)
 
 
-def saved_reader(folder: Path, task: dict[str, Any]) -> Reader:
-    """How the model of a finished cell reads examples."""
+def saved_reader(job: Job, folder: Path) -> Reader:
+    """How the model of a finished cell reads the examples of the job's task."""
+
+    def tokenizer() -> PreTrainedTokenizerBase:
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder / "model", use_fast=True, trust_remote_code=False
+        )
+        return found
+
+    return _reader(job, tokenizer)
+
+
+def new_reader(job: Job, spec: ModelSpec) -> Reader:
+    """How a model that is about to be trained reads the examples of the job's task."""
+    return _reader(job, lambda: load_tokenizer(spec, job.locations))
+
+
+def _reader(job: Job, tokenizer: Callable[[], PreTrainedTokenizerBase]) -> Reader:
+    task = job.spec["task"]
     form = image_format(task)
     if form is not None:
         return ImageReader(form)
-    tokenizer = AutoTokenizer.from_pretrained(folder / "model", use_fast=True, trust_remote_code=False)
-    return TextReader(tokenizer, task["max_length"])
-
-
-def new_reader(spec: ModelSpec, task: dict[str, Any], locations: Locations) -> Reader:
-    """How a model that is about to be trained reads examples."""
-    form = image_format(task)
-    if form is not None:
-        return ImageReader(form)
-    return TextReader(load_tokenizer(spec, locations), task["max_length"])
+    if task["kind"] == "question-answering":
+        spans = SpanFormat.model_validate(task["spans"])
+        return SpanReader(tokenizer(), task["max_length"], spans, job.store.cache)
+    return TextReader(tokenizer(), task["max_length"])
 
 
 def image_format(task: dict[str, Any]) -> ImageFormat | None:
     """What image models of the task read; nothing for texts."""
     return ImageFormat.model_validate(task["image"]) if modality(task["kind"]) == "image" else None
+
+
+def model_head(task: dict[str, Any]) -> Head:
+    """What models of the task put out."""
+    return Head(task["kind"], head_width(task["kind"], task["labels"]), image_format(task))
 
 
 def model_spec(view: dict[str, Any], name: str) -> ModelSpec:

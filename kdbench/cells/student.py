@@ -12,16 +12,16 @@ from transformers import PreTrainedModel
 
 from kdbench.budget import Budget, Updates
 from kdbench.cells.common import make_accelerator, report_progress, start_trackers, write_log
-from kdbench.cells.data import image_format, load_training, model_spec, new_reader, saved_reader
+from kdbench.cells.data import load_training, model_head, model_spec, new_reader, saved_reader
 from kdbench.cells.job import CellResult, Job
 from kdbench.errors import MethodError
 from kdbench.hashing import derive_seed, digest
 from kdbench.inputs.base import Reader
-from kdbench.inputs.text import TextReader
+from kdbench.inputs.text import TokenReader
 from kdbench.methods.base import Method
 from kdbench.methods.registry import METHODS
 from kdbench.methods.stages import Checkpoint, TeacherRef, Trajectory
-from kdbench.models.build import build_classifier, build_generator, check_readers
+from kdbench.models.build import build_generator, build_model, check_readers
 from kdbench.training.generator import warm_up
 from kdbench.training.state import TrainingData
 from kdbench.training.teachers import TeacherBank
@@ -33,24 +33,23 @@ def run(job: Job) -> CellResult:
     spec, task = job.spec, job.spec["task"]
     budget = Budget.model_validate(spec["budget"])
     student_spec = model_spec(spec["model"], "student")
-    reader = new_reader(student_spec, task, job.locations)
-    form = image_format(task)
+    reader = new_reader(job, student_spec)
     data = load_training(job, reader)
-    outputs = len(task["labels"]) or 1
+    head = model_head(task)
     method = _method(job)
     trajectory, folders = _teachers(job)
     check_readers({"student": reader, **_readers(job)})
     updates = Updates.of(budget, len(data.train))
     stages = method.stages(updates, trajectory)
     cost = method.cost(updates, trajectory)
-    model = build_classifier(student_spec, outputs, data.regression, job.locations, seed=spec["seed"], image=form)
+    model = build_model(student_spec, head, job.locations, seed=spec["seed"])
     accelerator = make_accelerator(job, budget)
     start_trackers(accelerator, job)
 
     def random_teacher() -> PreTrainedModel:
         view = model_spec(spec["random_teacher"], "random-teacher")
         seed = derive_seed("random-teacher", spec["seed"])
-        return build_classifier(view, outputs, data.regression, job.locations, seed=seed, random=True, image=form)
+        return build_model(view, head, job.locations, seed=seed, random=True)
 
     device = accelerator.device
     teachers = TeacherBank(job.store.cache, data.train.to(device), device, folders, random_teacher, budget.precision)
@@ -128,14 +127,13 @@ def _teachers(job: Job) -> tuple[Trajectory, dict[TeacherRef, tuple[str, Path]]]
 
 def _readers(job: Job) -> dict[str, Reader]:
     """How everything that is fed the student's inputs reads them, by role."""
-    task = job.spec["task"]
     found: dict[str, Reader] = {}
     for role, key in (("teacher", job.spec["upstream"]["teacher"]), *_named_assistants(job)):
         if key:
-            found[role] = saved_reader(job.store.cell(key), task)
+            found[role] = saved_reader(job, job.store.cell(key))
     for role in ("generator", "random_teacher"):
         if job.spec[role]:
-            found[role] = new_reader(model_spec(job.spec[role], role), task, job.locations)
+            found[role] = new_reader(job, model_spec(job.spec[role], role))
     return found
 
 
@@ -152,7 +150,7 @@ def _generator(
     device: torch.device,
 ) -> PreTrainedModel:
     """The pair's generator, warmed up where it has no masked-LM head; the warm-up is shared by all cells."""
-    assert isinstance(reader, TextReader)
+    assert isinstance(reader, TokenReader)
     view = job.spec["generator"]
     model, trained_head = build_generator(model_spec(view, "generator"), job.locations, seed=0)
     if trained_head or not steps:

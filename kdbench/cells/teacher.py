@@ -11,13 +11,13 @@ from transformers import PreTrainedModel
 
 from kdbench.budget import Budget, Updates
 from kdbench.cells.common import make_accelerator, report_progress, start_trackers, write_log
-from kdbench.cells.data import image_format, load_training, model_spec, new_reader
+from kdbench.cells.data import load_training, model_head, model_spec, new_reader
 from kdbench.cells.job import CellResult, Job
 from kdbench.errors import ModelError
 from kdbench.methods.objectives import CrossEntropy
 from kdbench.methods.schedules import constant
 from kdbench.methods.stages import Stage
-from kdbench.models.build import build_classifier
+from kdbench.models.build import build_model
 from kdbench.training.trainer import Trainer
 
 
@@ -34,16 +34,9 @@ def run(job: Job) -> CellResult:
     spec, task = job.spec, job.spec["task"]
     budget = Budget.model_validate(spec["budget"])
     model_view = model_spec(spec["model"], "teacher")
-    reader = new_reader(model_view, task, job.locations)
+    reader = new_reader(job, model_view)
     data = load_training(job, reader)
-    model = build_classifier(
-        model_view,
-        len(task["labels"]) or 1,
-        data.regression,
-        job.locations,
-        seed=spec["seed"],
-        image=image_format(task),
-    )
+    model = build_model(model_view, model_head(task), job.locations, seed=spec["seed"])
     updates = Updates.of(budget.model_copy(update={"epochs": budget.teacher_epochs}), len(data.train))
     trajectory = job.work / "trajectory"
     accelerator = make_accelerator(job, budget)
@@ -106,7 +99,7 @@ def _link(source: str, target: str) -> None:
 
 
 def _check_labels(spec: dict[str, Any], metric: str, score: float) -> None:
-    """Chance is 1/classes for accuracy and 0 for correlations; F1 has none and is not checked."""
+    """Chance is 1/classes for accuracy and 0 for correlations and answers; F1 of a class has none: not checked."""
     task, margin = spec["task"], spec["chance_margin"]
     if metric == "f1":
         return

@@ -84,7 +84,7 @@ def _check_stages(name: str, task: TinyTask) -> None:
 def _check_objectives(name: str, task: TinyTask) -> None:
     """Terms are finite scalars in any dtype, on any device, whatever the order of the batch."""
     for stage in _stages(METHODS.build(name, kind=task.kind), task):
-        problem = check_objective(stage.objective, task.kind, task.outputs)
+        problem = check_objective(stage.objective, task.kind, task.head.outputs)
         if problem:
             raise ContractError(f"stage {stage.name}: {problem}")
 

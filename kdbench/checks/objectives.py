@@ -6,23 +6,33 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from kdbench.inputs.base import CLOSED
 from kdbench.methods.contract import Context, Objective, ObjectiveSetup, Outputs, TrainableObjective
 from kdbench.methods.kinds import modality
 
 BATCH = 6
 
 
+TOKENS = 5
+
+
 @dataclass(frozen=True)
 class _Case:
-    """A batch of made-up outputs of two models."""
+    """A batch of made-up outputs of two models.
+
+    Attributes:
+        padding: tokens behind the others that are none, with whatever the models make of them.
+    """
 
     kind: str
     student: Tensor
     teacher: Tensor
     labels: Tensor
     rows: Tensor
+    padding: int = 0
 
     def to(self, target: Any) -> _Case:
         """In another dtype (class labels stay integers), or on another device."""
@@ -33,18 +43,35 @@ class _Case:
 
     def permuted(self, order: Tensor) -> _Case:
         """The same examples in another order."""
-        return _Case(self.kind, self.student[order], self.teacher[order], self.labels[order], self.rows[order])
+        return _Case(
+            self.kind, self.student[order], self.teacher[order], self.labels[order], self.rows[order], self.padding
+        )
+
+    def padded(self, padding: int) -> _Case:
+        """The same examples in a wider batch."""
+        student, teacher = (F.pad(logits, (0, padding), value=CLOSED) for logits in (self.student, self.teacher))
+        return replace(self, student=student, teacher=teacher, padding=padding)
+
+    def outputs(self, logits: Tensor) -> Outputs:
+        """Everything that a small model of the kind can return beside such logits."""
+        found = _outputs(logits[..., : logits.shape[-1] - self.padding], self.kind)
+        return replace(found, logits=logits)
 
     @property
     def context(self) -> Context:
         """As the trainer would give it."""
-        mask = {"attention_mask": torch.ones(BATCH, 5, dtype=torch.int64, device=self.student.device)}
+        inputs = {}
+        if modality(self.kind) == "text":
+            inputs["attention_mask"] = torch.ones(BATCH, TOKENS, dtype=torch.int64, device=self.student.device)
+        if self.kind == "question-answering":
+            inputs["answerable"] = torch.arange(TOKENS + self.padding, device=self.student.device) < TOKENS
+            inputs["answerable"] = inputs["answerable"].expand(BATCH, -1)
         return Context(
             regression=self.kind == "text-regression",
             progress=0.25,
             labels=self.labels,
             rows=self.rows,
-            inputs=mask if modality(self.kind) == "text" else {},
+            inputs=inputs,
         )
 
 
@@ -55,11 +82,7 @@ def check_objective(objective: Objective, kind: str, outputs: int) -> str | None
         kind: of the task.
         outputs: width of the logits.
     """
-    generator = torch.Generator().manual_seed(0)
-    student, teacher = torch.randn((2, BATCH, outputs), generator=generator)
-    scores = torch.randn(BATCH, generator=generator)
-    labels = scores if kind == "text-regression" else torch.arange(BATCH) % outputs
-    case = _Case(kind, student, teacher, labels, torch.arange(BATCH))
+    case = _case(kind, outputs)
     reference = _loss(objective, case)
     if isinstance(reference, str):
         return reference
@@ -67,10 +90,34 @@ def check_objective(objective: Objective, kind: str, outputs: int) -> str | None
         value = _loss(objective, case.to(dtype))
         if isinstance(value, str):
             return f"with {dtype}: {value}"
-    permuted = _loss(objective, case.permuted(torch.randperm(BATCH, generator=generator)))
+    permuted = _loss(objective, case.permuted(torch.tensor([3, 0, 5, 1, 4, 2])))
     if isinstance(permuted, str) or not torch.allclose(permuted, reference, rtol=1e-4, atol=1e-6):
         return f"the loss depends on the order of the batch: {reference} and {permuted}"
+    if kind == "question-answering":
+        padded = _loss(objective, case.padded(3))
+        if isinstance(padded, str) or not torch.allclose(padded, reference, rtol=1e-4, atol=1e-6):
+            return (
+                f"the loss depends on how far a batch is padded: {reference} and {padded}: leave out what "
+                "context.mask does not mark, as kdbench.methods.losses do"
+            )
     return _check_device(objective, case)
+
+
+def _case(kind: str, outputs: int) -> _Case:
+    generator = torch.Generator().manual_seed(0)
+    shape = (BATCH, outputs, TOKENS) if kind == "question-answering" else (BATCH, outputs)
+    student, teacher = torch.randn((2, *shape), generator=generator)
+    scores = torch.randn(BATCH, generator=generator)
+    labels = scores if kind == "text-regression" else _labels(kind, outputs)
+    return _Case(kind, student, teacher, labels, torch.arange(BATCH))
+
+
+def _labels(kind: str, outputs: int) -> Tensor:
+    """Classes, or the first and the last token of answers."""
+    rows = torch.arange(BATCH)
+    if kind == "question-answering":
+        return torch.stack([rows % TOKENS, rows.clamp(max=TOKENS - 1)], dim=1)
+    return rows % outputs
 
 
 def _loss(objective: Objective, case: _Case) -> Tensor | str:
@@ -87,11 +134,11 @@ def _loss(objective: Objective, case: _Case) -> Tensor | str:
 
 def _terms(objective: Objective, case: _Case) -> dict[str, Tensor]:
     """Hard and soft terms; an objective with weights is started anew, so that each case sees the same."""
-    student, teacher = (_outputs(logits, case.kind) for logits in (case.student, case.teacher))
+    student, teacher = (case.outputs(logits) for logits in (case.student, case.teacher))
     if isinstance(objective, TrainableObjective):
         torch.manual_seed(0)
-        labels = torch.arange(BATCH) % case.student.shape[-1]
-        shapes = [_outputs(torch.zeros(2, case.student.shape[-1]), case.kind) for _ in range(2)]
+        shapes = [case.outputs(torch.zeros(2, *case.student.shape[1:])) for _ in range(2)]
+        labels = _labels(case.kind, case.student.shape[1])
         module: Any = objective.start(ObjectiveSetup(shapes[0], shapes[1], labels, 0))
         objective = module.to(case.student.device).to(case.student.dtype)
     terms = objective.hard(student, case.labels, case.context)
@@ -100,13 +147,14 @@ def _terms(objective: Objective, case: _Case) -> dict[str, Tensor]:
 
 def _outputs(logits: Tensor, kind: str) -> Outputs:
     """Outputs with everything that a small model of the kind can return, made from the logits alone."""
-    state = torch.stack([logits.mean(-1) * factor for factor in (1.0, -0.5, 0.25, 2.0)] * 4, dim=-1)
+    mean = logits.flatten(1).mean(-1)
+    state = torch.stack([mean * factor for factor in (1.0, -0.5, 0.25, 2.0)] * 4, dim=-1)
     if modality(kind) == "image":
         maps = state[:, :, None, None].expand(-1, -1, 4, 4)
         return Outputs(logits, (maps, maps, maps[:, :, :2, :2], maps[:, :, :2, :2], state))
-    tokens, heads = 5, 2
-    states = state[:, None, :].expand(-1, tokens, -1)
-    attention = states[:, None, :, :tokens].expand(-1, heads, -1, -1).softmax(-1)
+    heads = 2
+    states = state[:, None, :].expand(-1, TOKENS, -1)
+    attention = states[:, None, :, :TOKENS].expand(-1, heads, -1, -1).softmax(-1)
     return Outputs(logits, (states,) * 4, (attention,) * 3, ((states, states, states),) * 3)
 
 

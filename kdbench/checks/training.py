@@ -17,26 +17,37 @@ from kdbench.budget import Budget, Updates
 from kdbench.hashing import file_digest
 from kdbench.inputs.base import Reader
 from kdbench.inputs.images import ImageReader
+from kdbench.inputs.spans import SpanReader
 from kdbench.inputs.text import TextReader
 from kdbench.locations import Locations
 from kdbench.methods.base import Method
-from kdbench.methods.kinds import modality
+from kdbench.methods.kinds import Kind, modality
 from kdbench.methods.stages import TeacherRef, Trajectory
-from kdbench.models.build import build_classifier, build_generator
+from kdbench.models.build import Head, build_generator, build_model
 from kdbench.models.spec import ModelSource, ModelSpec, NetSpec, TinyBert
 from kdbench.models.tiny import tiny_tokenizer
+from kdbench.predictions import read_predictions
 from kdbench.tasks.dataset import Examples, carve_selection, to_examples
 from kdbench.tasks.packaged.optdigits import SOURCE as OPTDIGITS
-from kdbench.tasks.spec import Columns, ImageFormat
+from kdbench.tasks.questions import to_questions
+from kdbench.tasks.spec import Columns, ImageFormat, SpanFormat
 from kdbench.training.state import TrainingData
 from kdbench.training.teachers import TeacherBank
 from kdbench.training.trainer import Trainer
 
 SENTENCES = Path(__file__).parent / "data" / "sentences.jsonl"
+QUESTIONS = Path(__file__).parent / "data" / "questions.jsonl"
 _BUDGET = Budget(batch_size=8, learning_rate=1e-2)
 _NOWHERE = Locations(offline=True)
 _FORMAT = ImageFormat(size=8, channels=1, mean=(0.3,), std=(0.4,), crop=1)
 _DIGITS = ("0", "1", "2", "3")
+_SPANS = SpanFormat(stride=8, max_question=16, max_answer=8, n_best=5, unanswerable=True)
+_OUTPUTS = {
+    "text-classification": 2,
+    "text-regression": 1,
+    "image-classification": len(_DIGITS),
+    "question-answering": 2,
+}
 
 
 @dataclass(frozen=True)
@@ -45,11 +56,15 @@ class TinyTask:
 
     data: TrainingData
     reader: Reader
-    kind: str
+    head: Head
     folders: dict[TeacherRef, tuple[str, Path]]
     trajectory: Trajectory
-    outputs: int
     scratch: Path
+
+    @property
+    def kind(self) -> Kind:
+        """Of the task."""
+        return self.head.kind
 
     @property
     def per_epoch(self) -> int:
@@ -70,27 +85,24 @@ class TinyRun:
     teacher_gradients: bool = False
 
 
-def tiny_task(kind: str, scratch: Path, checkpoints: int) -> TinyTask:
+def tiny_task(kind: Kind, scratch: Path, checkpoints: int) -> TinyTask:
     """Build the tiny task of one kind, its teachers with random weights."""
-    regression = kind == "text-regression"
     reader, examples = _tiny_examples(kind, scratch)
-    train, selection = carve_selection(examples, 0.2, 100)
-    metric = "pearson" if regression else "accuracy"
-    data = TrainingData(reader.encode(train), reader.encode(selection), metric, regression)
-    outputs = 1 if regression else int(examples.labels.max()) + 1
+    head = Head(kind, _OUTPUTS[kind], _FORMAT)
+    data = _tiny_data(kind, reader, examples)
     refs = [TeacherRef("checkpoint", index) for index in range(checkpoints)] + [TeacherRef("assistant", 0)]
     folders = {}
     for number, ref in enumerate(refs):
         folder = scratch / f"teacher-{number}"
-        _tiny_model(kind, 3, outputs, seed=100 + number).save_pretrained(folder)
+        _tiny_model(head, 3, seed=100 + number).save_pretrained(folder)
         folders[ref] = (f"tiny-{number}", folder)
     trajectory = Trajectory(Trajectory.nominal(checkpoints).checkpoints, assistants=1)
-    return TinyTask(data, reader, kind, folders, trajectory, outputs, scratch)
+    return TinyTask(data, reader, head, folders, trajectory, scratch)
 
 
 def train(method: Method, task: TinyTask, *, seed: int, updates: int) -> TinyRun:
     """One tiny training with the real trainer."""
-    model = _tiny_model(task.kind, 2, task.outputs, seed)
+    model = _tiny_model(task.head, 2, seed)
     initial = {name: value.clone() for name, value in model.state_dict().items()}
     with tempfile.TemporaryDirectory(dir=task.scratch) as folder:
         teachers = TeacherBank(
@@ -98,7 +110,7 @@ def train(method: Method, task: TinyTask, *, seed: int, updates: int) -> TinyRun
             task.data.train,
             torch.device("cpu"),
             task.folders,
-            lambda: _tiny_model(task.kind, 3, task.outputs, seed=7),
+            lambda: _tiny_model(task.head, 3, seed=7),
         )
         trainer = Trainer(
             Accelerator(cpu=True),
@@ -123,8 +135,25 @@ def train(method: Method, task: TinyTask, *, seed: int, updates: int) -> TinyRun
     )
 
 
+def _tiny_data(kind: str, reader: Reader, examples: Examples) -> TrainingData:
+    train, selection = carve_selection(examples, 0.2, 100)
+    encoded = reader.encode(selection)
+    metric = {"text-regression": "pearson", "question-answering": "token_f1"}.get(kind, "accuracy")
+    view = {"kind": kind, "spans": _SPANS.model_dump()}
+
+    def score(logits: np.ndarray) -> float:
+        return read_predictions(view, selection, encoded, logits).score(metric)
+
+    return TrainingData(reader.encode(train), encoded, metric, score, kind == "text-regression")
+
+
 def _tiny_examples(kind: str, scratch: Path) -> tuple[Reader, Examples]:
-    """Digits of four classes, or sentences with a label and a score."""
+    """Digits of four classes, sentences with a label and a score, or questions about paragraphs."""
+    if kind == "question-answering":
+        table = pd.read_json(QUESTIONS, lines=True)
+        columns = Columns(text="question", text_pair="context", label="answers")
+        questions = to_questions(table, columns, unanswerable=True, where=QUESTIONS.name)
+        return SpanReader(tiny_tokenizer(), 64, _SPANS), questions
     if modality(kind) == "image":
         (_, _, table), *_others = OPTDIGITS.parse(scratch)
         table = table[table["label"] < len(_DIGITS)].head(160)
@@ -136,12 +165,12 @@ def _tiny_examples(kind: str, scratch: Path) -> tuple[Reader, Examples]:
     return TextReader(tiny_tokenizer(), 64), to_examples(table, columns, labels, {}, SENTENCES.name)
 
 
-def _tiny_model(kind: str, layers: int, outputs: int, seed: int) -> PreTrainedModel:
+def _tiny_model(head: Head, layers: int, seed: int) -> PreTrainedModel:
     source = ModelSource(tiny=TinyBert(layers=layers, hidden=16))
-    if modality(kind) == "image":
+    if modality(head.kind) == "image":
         source = ModelSource(net=NetSpec(family="resnet", depth=8, base=4 * (layers - 1)))
     spec = ModelSpec(name="tiny", source=source)
-    return build_classifier(spec, outputs, kind == "text-regression", _NOWHERE, seed=seed, image=_FORMAT)
+    return build_model(spec, head, _NOWHERE, seed=seed)
 
 
 def _tiny_generator() -> PreTrainedModel:

@@ -42,7 +42,7 @@ def run(job: Job) -> CellResult:
     sample = whole.sample(spec["limit"], "corruption")
     originals = sample.pixels(form)
     produce, origin = _producer(job, whole, sample, originals, form)
-    model, _ = load_trained(job.upstream("model"), task)
+    model, _ = load_trained(job)
     model = model.to(pick_device(job))
 
     def predicted(pixels: np.ndarray) -> np.ndarray:

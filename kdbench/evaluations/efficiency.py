@@ -15,6 +15,7 @@ from kdbench.cells.data import image_format, load_trained
 from kdbench.cells.job import CellResult, Job
 from kdbench.inputs.base import Inputs
 from kdbench.methods.kinds import modality
+from kdbench.models.run import run as run_model
 
 REPEATS = 10
 
@@ -27,12 +28,12 @@ def run(job: Job) -> CellResult:
     """
     spec = job.spec
     folder = job.upstream("model")
-    model, _ = load_trained(folder, spec["task"])
+    model, _ = load_trained(job)
     model = model.to(pick_device(job)).eval()
     inputs = _inputs(model, spec)
     with torch.inference_mode():
         with FlopCounterMode(display=False) as counter:
-            model(**inputs)
+            run_model(model, inputs)
         seconds = [_time(model, inputs) for _ in range(REPEATS)]
     parameters = sum(parameter.numel() for parameter in model.parameters())
     embedding = model.get_input_embeddings().weight.numel() if modality(spec["task"]["kind"]) == "text" else 0
@@ -64,7 +65,7 @@ def _time(model: PreTrainedModel, inputs: Inputs) -> float:
     if on_gpu:
         torch.cuda.synchronize()
     start = time.perf_counter()
-    model(**inputs)
+    run_model(model, inputs)
     if on_gpu:
         torch.cuda.synchronize()
     return time.perf_counter() - start

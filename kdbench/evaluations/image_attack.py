@@ -11,9 +11,10 @@ from kdbench.attacks.image_checks import check_images
 from kdbench.attacks.images import attack_images, summarize_images
 from kdbench.attacks.spec import AttackSpec
 from kdbench.cells.common import pick_device
-from kdbench.cells.data import load_examples, load_trained
+from kdbench.cells.data import load_trained
 from kdbench.cells.job import CellResult, Job
-from kdbench.evaluations.classify import EXAMPLES_FILE
+from kdbench.evaluations.outcomes import EXAMPLES_FILE
+from kdbench.evaluations.sample import attacked_examples
 
 IMAGES_FILE = "adversarial.safetensors"
 
@@ -24,10 +25,10 @@ def run(job: Job) -> CellResult:
     ``adversarial.safetensors`` holds ``images``, ``(n, channels, height, width)`` in the order of
     ``examples.parquet``, as float32: rounded to 8 bits, not all of them would still be adversarial.
     """
-    spec, task = job.spec, job.spec["task"]
-    model, reader = load_trained(job.upstream("model"), task)
+    spec = job.spec
+    model, reader = load_trained(job)
     model = model.to(pick_device(job))
-    examples = load_examples(job, spec["dataset"], task).sample(spec["examples"], f"attack-{spec['seed']}")
+    examples = attacked_examples(job)
     images = reader.encode(examples).collate(np.arange(len(examples)))["pixel_values"].contiguous()
     labels = torch.from_numpy(examples.labels)
     attack = AttackSpec.model_validate(spec["attack"])

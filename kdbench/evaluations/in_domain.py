@@ -1,5 +1,5 @@
 """The ``in_domain`` evaluation: the task's reported split."""
 
-from kdbench.evaluations.classify import evaluate_dataset as run
+from kdbench.evaluations.evaluate import evaluate_dataset as run
 
 __all__ = ["run"]

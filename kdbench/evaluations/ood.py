@@ -1,5 +1,5 @@
 """The ``ood`` evaluation: a set from another distribution."""
 
-from kdbench.evaluations.classify import evaluate_dataset as run
+from kdbench.evaluations.evaluate import evaluate_dataset as run
 
 __all__ = ["run"]

@@ -12,9 +12,10 @@ from transformers import PreTrainedModel
 from kdbench.attacks.spec import AttackSpec
 from kdbench.attacks.text import TextExample, attack_texts, summarize
 from kdbench.cells.common import pick_device
-from kdbench.cells.data import load_examples, load_trained
+from kdbench.cells.data import load_trained
 from kdbench.cells.job import CellResult, Job
-from kdbench.evaluations.classify import EXAMPLES_FILE
+from kdbench.evaluations.outcomes import EXAMPLES_FILE
+from kdbench.evaluations.sample import attacked_examples
 from kdbench.inputs.base import Reader
 from kdbench.tasks.dataset import TextExamples
 from kdbench.training.predict import predict
@@ -42,10 +43,9 @@ class Victim:
 
 def run(job: Job) -> CellResult:
     """Accuracy under attack, success rate, queries and perturbed words."""
-    spec, task = job.spec, job.spec["task"]
-    model, reader = load_trained(job.upstream("model"), task)
-    examples = load_examples(job, spec["dataset"], task)
-    examples = examples.sample(spec["examples"], f"attack-{spec['seed']}")
+    spec = job.spec
+    model, reader = load_trained(job)
+    examples = attacked_examples(job)
     assert isinstance(examples, TextExamples)
     pairs: list[str | None] = [*examples.pairs] if examples.pairs else [None] * len(examples)
     rows = zip(examples.ids, examples.texts, pairs, examples.labels, strict=True)

@@ -9,42 +9,38 @@ import pandas as pd
 from kdbench.cells.common import pick_device
 from kdbench.cells.data import load_examples, saved_reader
 from kdbench.cells.job import CellResult, Job
-from kdbench.evaluations.classify import own_classes
-from kdbench.models.build import load_classifier
-from kdbench.tasks.metrics import compute_metric
-from kdbench.training.predict import predict, to_predictions
+from kdbench.models.build import load_model
+from kdbench.predictions import read_predictions
+from kdbench.training.predict import predict
 
 
 def run(job: Job) -> CellResult:
     """The task's primary metric of every checkpoint; ``examples.parquet`` has every checkpoint's predictions."""
     spec, task = job.spec, job.spec["task"]
+    metric = spec["metrics"][0]
     cell = job.upstream("model")
     examples = load_examples(job, spec["dataset"], task).sample(spec["limit"], "evaluation-limit")
-    data = saved_reader(cell, task).encode(examples)
-    regression = task["kind"] == "text-regression"
+    data = saved_reader(job, cell).encode(examples)
     table = pd.DataFrame({"id": examples.ids, "label": examples.labels})
     checkpoints = []
     trajectory = json.loads((cell / "trajectory.json").read_text(encoding="utf-8"))
     for entry in trajectory:
-        model = load_classifier(cell / "checkpoints" / f"{entry['index']:03d}").to(pick_device(job))
-        predictions = to_predictions(predict(model, data), regression)
-        if not regression:
-            predictions = own_classes(spec["dataset"], task["labels"])[predictions]
-        table[f"prediction_{entry['index']}"] = predictions
-        score = compute_metric(spec["metrics"][0], predictions, examples.labels)
+        model = load_model(cell / "checkpoints" / f"{entry['index']:03d}").to(pick_device(job))
+        predictions = read_predictions(task, examples, data, predict(model, data), spec["dataset"])
+        table[f"prediction_{entry['index']}"] = predictions.table()["prediction"]
         checkpoints.append(
             {
                 "index": entry["index"],
                 "epoch": entry["epoch"],
                 "step": entry["step"],
                 "selection": entry["score"],
-                "score": score,
+                "score": predictions.score(metric),
             }
         )
         job.report({"stage": "trajectory", "step": len(checkpoints), "total": len(trajectory), "terms": {}})
     table.to_parquet(job.out / "examples.parquet")
     return CellResult(
-        metrics={f"best_{spec['metrics'][0]}": max(entry["score"] for entry in checkpoints)},
+        metrics={f"best_{metric}": max(entry["score"] for entry in checkpoints)},
         details={"checkpoints": checkpoints, "examples": len(examples)},
         cost={"forward_examples": len(examples) * len(checkpoints)},
     )

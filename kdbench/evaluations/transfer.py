@@ -11,11 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from kdbench.cells.common import pick_device
-from kdbench.cells.data import load_examples, load_trained
+from kdbench.cells.data import load_trained
 from kdbench.cells.job import CellResult, Job
 from kdbench.errors import DataError
-from kdbench.evaluations.classify import EXAMPLES_FILE
 from kdbench.evaluations.image_attack import IMAGES_FILE
+from kdbench.evaluations.outcomes import EXAMPLES_FILE
+from kdbench.evaluations.sample import attacked_examples
+from kdbench.predictions import LabelPredictions, SpanPredictions, read_predictions
 from kdbench.stats.paired import mcnemar_exact
 from kdbench.tasks.dataset import TextExamples
 from kdbench.training.predict import predict
@@ -24,34 +26,40 @@ LEVEL = 0.01
 
 
 def run(job: Job) -> CellResult:
-    """Accuracy of the student on the teacher's adversarial examples, over all sampled ones.
+    """Accuracy of the student on the teacher's adversarial examples, over all sampled ones; token F1 of answers.
 
     Examples that the attack did not break, or that were wrong before it, count as they are: with the strongest
-    attempt, or unchanged. ``examples.parquet`` keeps id, label, the teacher's outcome and the student's class.
+    attempt, or unchanged. ``examples.parquet`` keeps id, label, the teacher's outcome and the student's prediction.
+    An answer is right as long as its F1 is not below the attack's goal.
 
     Flag ``transfer-beats-white-box``: the replay breaks clearly more than the student's own attack did, by
     McNemar's exact test on the same examples at the level of 0.01; that attack is then not to be believed.
     """
-    spec, task = job.spec, job.spec["task"]
-    model, reader = load_trained(job.upstream("model"), task)
-    examples = load_examples(job, spec["dataset"], task).sample(spec["examples"], f"attack-{spec['seed']}")
+    spec = job.spec
+    model, reader = load_trained(job)
+    examples = attacked_examples(job)
     source, own = (_outcomes(job.upstream(role), examples.ids) for role in ("source", "own"))
     model = model.to(pick_device(job))
     if isinstance(examples, TextExamples):
         found = source["perturbed"].tolist()
-        replayed = replace(examples, texts=found) if spec["perturb"] == "text" else replace(examples, pairs=found)
-        predicted = predict(model, reader.encode(replayed)).argmax(-1)
+        second = spec.get("perturb") == "text_pair"
+        examples = replace(examples, pairs=found) if second else replace(examples, texts=found)
+        data = reader.encode(examples)
+        predictions = read_predictions(spec["task"], examples, data, predict(model, data))
     else:
-        predicted = _replay_images(model, job.upstream("source"))
-    right = predicted == examples.labels
-    table = {"id": examples.ids, "label": examples.labels, "source": source["outcome"], "adversarial": predicted}
-    pd.DataFrame(table).to_parquet(job.out / EXAMPLES_FILE)
+        predictions = LabelPredictions(examples, _replay_images(model, job.upstream("source")))
+    table = predictions.table()
+    if isinstance(predictions, SpanPredictions):
+        right = predictions.f1 >= spec["attack"]["f1_below"]
+        metrics = {"f1_under_transfer": predictions.score("token_f1")}
+    else:
+        right = (table["prediction"] == table["label"]).to_numpy()
+        metrics = {"accuracy_under_transfer": float(right.mean())}
+    table = table[["id", "label"]].assign(source=source["outcome"], adversarial=table["prediction"])
+    table.to_parquet(job.out / EXAMPLES_FILE)
     broken = (source["outcome"] == "success").to_numpy()
     return CellResult(
-        metrics={
-            "accuracy_under_transfer": float(right.mean()),
-            "transfer_rate": float((broken & ~right).sum()) / max(1, int(broken.sum())),
-        },
+        metrics={**metrics, "transfer_rate": float((broken & ~right).sum()) / max(1, int(broken.sum()))},
         details={"examples": len(examples), "broken_at_source": int(broken.sum())},
         cost={"forward_examples": len(examples)},
         flags=compare(right, (own["outcome"] == "failed").to_numpy()),

@@ -12,6 +12,15 @@ from torch import Tensor
 
 Inputs = dict[str, Tensor]
 
+AUXILIARY = ("answerable", "frozen")
+"""Inputs that tell about the others and are not for the model itself, ``(batch, tokens)`` bool each.
+
+``answerable``: where an answer may start or end. ``frozen``: what augmenters must leave as it is.
+"""
+
+CLOSED = -1e4
+"""Logit of a position that cannot be an answer: no share of any softmax, and finite in every precision."""
+
 
 class Encoded(Protocol):
     """A split, ready for a model.
@@ -39,6 +48,18 @@ class Encoded(Protocol):
 
     def __len__(self) -> int: ...
 
+    def new_logits(self, width: int) -> np.ndarray:
+        """Room for the logits of all rows, float32; ``width`` is that of the model's head."""
+        ...
+
+    def put_logits(self, store: np.ndarray, rows: np.ndarray, logits: np.ndarray) -> None:
+        """Keep the logits of a batch that was collated from ``rows``."""
+        ...
+
+    def pick_logits(self, store: Tensor, rows: Tensor) -> Tensor:
+        """The same logits again, in the shape in which the model gave them."""
+        ...
+
     def to(self, device: torch.device) -> Encoded:
         """The split where its batches are cut fastest for a device."""
         ...
@@ -55,6 +76,25 @@ class Encoded(Protocol):
     def by_length(self, batch_size: int) -> Iterator[np.ndarray]:
         """All rows in batches of similar length, longest first (so memory peaks at once)."""
         ...
+
+
+class DenseLogits:
+    """One vector of logits a row."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def new_logits(self, width: int) -> np.ndarray:
+        """``(n, width)``."""
+        return np.empty((len(self), width), dtype=np.float32)
+
+    def put_logits(self, store: np.ndarray, rows: np.ndarray, logits: np.ndarray) -> None:
+        """``logits`` are ``(batch, width)``."""
+        store[rows] = logits
+
+    def pick_logits(self, store: Tensor, rows: Tensor) -> Tensor:
+        """``(batch, width)``."""
+        return store[rows]
 
 
 class Reader(Protocol):

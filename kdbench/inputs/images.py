@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from kdbench.hashing import derive_seed
-from kdbench.inputs.base import Inputs, Reader
+from kdbench.inputs.base import DenseLogits, Inputs, Reader
 from kdbench.tasks.dataset import ImageExamples
 from kdbench.tasks.spec import ImageFormat
 
 
 @dataclass(frozen=True)
-class EncodedImages:
+class EncodedImages(DenseLogits):
     """A split of images of one size.
 
     Attributes:

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from kdbench.inputs.base import Inputs, Reader
+from kdbench.inputs.base import DenseLogits, Inputs, Reader
 from kdbench.tasks.dataset import TextExamples
 
 WIDTHS = 4  # few different shapes: every new one costs the matrix library time, and megabytes that it keeps
 
 
 @dataclass(frozen=True)
-class EncodedTexts:
+class EncodedTexts(DenseLogits):
     """A tokenised split; row ``i`` is ``tokens[starts[i]:starts[i + 1]]``.
 
     Attributes:
@@ -52,11 +52,11 @@ class EncodedTexts:
     def collate(self, rows: np.ndarray, view: int | None = None) -> Inputs:
         """Model inputs of some rows, ``(batch, width)`` int64, padded on the right; the same in every view.
 
-        ``width`` is the longest row, rounded up to a multiple of ``WIDTHS``.
+        ``width`` is :func:`padded_width`.
         """
         lengths = self.lengths[rows]
-        real = np.arange(-(-lengths.max() // WIDTHS) * WIDTHS) < lengths[:, None]
-        positions = np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows])
+        real = np.arange(padded_width(lengths)) < lengths[:, None]
+        positions = ranges(self.starts[rows], lengths)
         ids = np.full(real.shape, self.pad, dtype=np.int64)
         ids[real] = self.tokens[positions]
         inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(real.astype(np.int64))}
@@ -74,15 +74,11 @@ class EncodedTexts:
 
 
 @dataclass(frozen=True)
-class TextReader:
+class TokenReader:
     """A tokenizer, and the length at which inputs are cut."""
 
     tokenizer: PreTrainedTokenizerBase
     max_length: int
-
-    def encode(self, examples: TextExamples) -> EncodedTexts:
-        """Tokenise a split in one pass."""
-        return encode(examples, self.tokenizer, self.max_length)
 
     def save(self, folder: Path) -> None:
         """The tokenizer's files."""
@@ -90,13 +86,22 @@ class TextReader:
 
     def differs(self, other: Reader) -> str | None:
         """Two models can share token ids only when they share their whole vocabulary."""
-        assert isinstance(other, TextReader)
+        assert isinstance(other, TokenReader)
         if self.tokenizer.get_vocab() == other.tokenizer.get_vocab():
             return None
         return (
             f"do not share one vocabulary ({len(self.tokenizer)} and {len(other.tokenizer)} tokens): "
             "a pair needs models of one tokenizer family"
         )
+
+
+@dataclass(frozen=True)
+class TextReader(TokenReader):
+    """How texts are read, alone or in pairs."""
+
+    def encode(self, examples: TextExamples) -> EncodedTexts:
+        """Tokenise a split in one pass."""
+        return encode(examples, self.tokenizer, self.max_length)
 
 
 def encode(examples: TextExamples, tokenizer: PreTrainedTokenizerBase, max_length: int) -> EncodedTexts:
@@ -115,10 +120,27 @@ def encode(examples: TextExamples, tokenizer: PreTrainedTokenizerBase, max_lengt
     return EncodedTexts(
         tokens=_flat(batch["input_ids"]),
         types=None if types is None else _flat(types),
-        starts=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        starts=starts_of(np.array(lengths)),
         labels=examples.labels,
         pad=int(tokenizer.pad_token_id),
     )
+
+
+def padded_width(lengths: np.ndarray) -> int:
+    """How wide a batch of rows of these lengths is: the longest, rounded up to a multiple of ``WIDTHS``."""
+    return int(-(-lengths.max() // WIDTHS) * WIDTHS)
+
+
+def starts_of(lengths: np.ndarray) -> np.ndarray:
+    """``(n + 1,)`` int64 places where rows of these lengths start in a flat array, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """``starts[0], starts[0] + 1, …`` of ``lengths[0]`` numbers, then those of the next start, all in one array."""
+    before = np.cumsum(lengths) - lengths
+    numbers: np.ndarray = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+    return numbers
 
 
 def _flat(rows: list[list[int]]) -> np.ndarray:

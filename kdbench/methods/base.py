@@ -6,6 +6,7 @@ Nothing here imports torch: planning, listing and describing methods needs none.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -63,6 +64,7 @@ class Method:
     name: ClassVar[str] = ""
     cite: ClassVar[str] = ""
     kinds: ClassVar[tuple[str, ...]] = KINDS
+    reasons: ClassVar[Mapping[str, str]] = {}  # why not, for kinds that a user might expect
 
     class Config(MethodConfig):
         """No settings."""
@@ -123,10 +125,11 @@ class Method:
         """Refuse tasks the method is not defined for.
 
         Raises:
-            MethodError: naming what it supports.
+            MethodError: naming what it supports, and why not this, where the method tells.
         """
         if kind not in self.kinds:
-            raise MethodError(f"method {self.name} is not defined for {kind}, only for {', '.join(self.kinds)}")
+            reason = f" ({self.reasons[kind]})" if kind in self.reasons else ""
+            raise MethodError(f"method {self.name} is not defined for {kind}{reason}, only for {', '.join(self.kinds)}")
 
     def parts(self) -> list[Method]:
         """The methods this one is composed of: itself, unless composed with '+'."""

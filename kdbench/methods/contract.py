@@ -19,7 +19,8 @@ class Outputs:
     """What a model returned; everything but the logits only when the objective asks for it.
 
     Attributes:
-        logits: ``(batch, classes)``; ``(batch, 1)`` scores for regression.
+        logits: ``(batch, classes)``; ``(batch, 1)`` scores for regression; ``(batch, 2, tokens)`` for question
+            answering, where answers start and end: the tokens are the classes.
         hidden_states: text: embeddings and every layer's output, ``(batch, tokens, width)`` each. Images: the
             stem's output and every stage's, ``(batch, channels, height, width)`` each, and last the pooled features
             ``(batch, channels)``.
@@ -42,9 +43,11 @@ class Context:
         regression: whether logits are scores rather than classes.
         scale: Φ, the factor the teacher's logits were multiplied with.
         progress: share of the stage that is done, in [0, 1).
-        labels: ``(batch,)`` classes or scores, also for soft terms that look at the target class.
+        labels: ``(batch,)`` classes or scores, also for soft terms that look at the target class; ``(batch, 2)``
+            tokens that start and end the answer.
         rows: ``(batch,)`` numbers of the examples in the training split.
-        inputs: what the student read: ``attention_mask`` tells padding apart.
+        inputs: what the student read: ``attention_mask`` tells padding apart, ``answerable`` (question answering)
+            the tokens of the context, and the first one, which stands for no answer, from all others.
         seed: of this update, for objectives that draw something.
     """
 
@@ -55,6 +58,17 @@ class Context:
     rows: Tensor | None = None
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
     seed: int = 0
+
+    @property
+    def mask(self) -> Tensor | None:
+        """``(batch, 1, tokens)`` which logits are real; nothing where all are.
+
+        Logits that are not real hold the same very negative number in both models: they have no share of a softmax
+        and no distance from each other, but a mean over classes must leave them out, as those in
+        :mod:`kdbench.methods.losses` do.
+        """
+        answerable = self.inputs.get("answerable")
+        return None if answerable is None else answerable[:, None, :]
 
 
 @runtime_checkable
@@ -88,7 +102,7 @@ class ObjectiveSetup:
 
     Attributes:
         student, teacher: outputs on one small batch, for their shapes.
-        labels: ``(examples,)`` of the whole training split.
+        labels: ``(examples,)`` of the whole training split; ``(examples, 2)`` for question answering.
         seed: of the initial weights.
     """
 

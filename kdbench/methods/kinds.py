@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-Kind = Literal["text-classification", "text-regression", "image-classification"]
-KINDS: tuple[Kind, ...] = ("text-classification", "text-regression", "image-classification")
-"""Kinds of task; what stands before the dash is the modality."""
+Kind = Literal["text-classification", "text-regression", "image-classification", "question-answering"]
+KINDS: tuple[Kind, ...] = ("text-classification", "text-regression", "image-classification", "question-answering")
+"""Kinds of task. Question answering is extractive: the answer is a span of a given text."""
 
 
 Modality = Literal["text", "image"]

@@ -1,6 +1,8 @@
 """The losses as pure functions of tensors.
 
-Classes are the last axis; every axis before it is a batch axis over which the mean is taken.
+Classes are the last axis; every axis before it is a batch axis over which the mean is taken. Of start and end logits
+the classes are the tokens, and what cannot be an answer holds one very negative number in all models: sums over
+classes do not see it, means over classes are told by a mask.
 """
 
 from __future__ import annotations
@@ -10,14 +12,33 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """CE(y, zS). ``logits`` ``(batch, classes)``, ``labels`` ``(batch,)`` of class indices."""
-    return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0, mask: Tensor | None = None) -> Tensor:
+    """CE(y, zS), y being smoothed over the real classes.
+
+    Args:
+        logits: ``(…, classes)``.
+        labels: ``(…)`` class indices.
+        smoothing: ε, share of the target that is spread over all classes.
+        mask: true where a logit is real, to be broadcast; nothing where all are.
+    """
+    rows = logits.flatten(0, -2)
+    if mask is None or not smoothing:
+        return F.cross_entropy(rows, labels.flatten(), label_smoothing=smoothing)
+    uniform = class_mean(logits.log_softmax(-1), mask).mean()
+    return (1 - smoothing) * F.cross_entropy(rows, labels.flatten()) - smoothing * uniform
 
 
-def mse(left: Tensor, right: Tensor) -> Tensor:
-    """Mean squared difference over batch and classes."""
-    return F.mse_loss(left, right)
+def class_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the real classes of each row, ``(…, classes)`` to ``(…)``."""
+    real = mask.expand_as(values)
+    return torch.where(real, values, 0).sum(-1) / real.sum(-1).clamp(min=1)
+
+
+def mse(left: Tensor, right: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean squared difference over the real classes of each row, then over rows."""
+    if mask is None:
+        return F.mse_loss(left, right)
+    return class_mean((left - right).square(), mask).mean()
 
 
 def kl_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -72,7 +93,16 @@ def pearson_distance(left: Tensor, right: Tensor) -> Tensor:
     return 1 - F.cosine_similarity(centred[0], centred[1], dim=-1).mean()
 
 
-def standardized(logits: Tensor) -> Tensor:
-    """Logits with mean 0 and sample deviation 1 in every row (Sun et al. 2024); constant rows become 0."""
-    deviation = logits.std(-1, keepdim=True)
-    return (logits - logits.mean(-1, keepdim=True)) / (deviation + 1e-7)
+def standardized(logits: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Logits with mean 0 and sample deviation 1 in every row (Sun et al. 2024); constant rows become 0.
+
+    What is not real stays as it is.
+    """
+    if mask is None:
+        return (logits - logits.mean(-1, keepdim=True)) / (logits.std(-1, keepdim=True) + 1e-7)
+    real = mask.expand_as(logits)
+    centred = torch.where(real, logits - class_mean(logits, mask).unsqueeze(-1), 0)
+    degrees = (real.sum(-1, keepdim=True) - 1).clamp(min=1)
+    variance = centred.square().sum(-1, keepdim=True) / degrees
+    deviation = variance.clamp(min=torch.finfo(logits.dtype).tiny).sqrt()  # the root of 0 has no gradient
+    return torch.where(real, centred / (deviation + 1e-7), logits)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from kdbench.errors import MethodError, UnknownNameError
 from kdbench.hashing import file_digest
 from kdbench.methods.base import Composed, Method
-from kdbench.methods.kinds import KINDS
+from kdbench.methods.kinds import KINDS, Kind
 
 ENTRY_POINTS = "kdbench.methods"
 MethodT = TypeVar("MethodT", bound=type[Method])
@@ -175,7 +175,7 @@ class MethodRegistry:
 METHODS = MethodRegistry()
 
 
-def supported_kinds(expression: str) -> list[str]:
+def supported_kinds(expression: str) -> list[Kind]:
     """Kinds of task that every part of ``annealing`` or ``prokd+mate`` is defined for, in the order of ``KINDS``."""
     classes = [METHODS.get(name.strip()) for name in expression.split("+")]
     return [kind for kind in KINDS if all(kind in cls.kinds for cls in classes)]

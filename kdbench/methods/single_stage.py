@@ -12,7 +12,8 @@ from kdbench.methods.settings import TeacherChoice
 from kdbench.methods.stages import Stage, Trajectory
 
 CLASSES = ("text-classification", "image-classification")
-TEXT = ("text-classification", "text-regression")
+CHOICES = (*CLASSES, "question-answering")
+TEXT = ("text-classification", "text-regression", "question-answering")
 IMAGES = ("image-classification",)
 
 

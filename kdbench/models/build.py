@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PretrainedConfig,
@@ -24,6 +26,7 @@ from kdbench.errors import ModelError
 from kdbench.hashing import derive_seed, file_digest
 from kdbench.inputs.base import Reader
 from kdbench.locations import Locations
+from kdbench.methods.kinds import Kind
 from kdbench.models.convnet import ConvNet, ConvNetConfig, with_noise_statistics
 from kdbench.models.locate import LocatedModel, locate_model
 from kdbench.models.spec import ModelSpec
@@ -56,21 +59,27 @@ def load_tokenizer(spec: ModelSpec, locations: Locations) -> PreTrainedTokenizer
     return tokenizer
 
 
-def build_classifier(
-    spec: ModelSpec,
-    outputs: int,
-    regression: bool,
-    locations: Locations,
-    *,
-    seed: int,
-    random: bool = False,
-    image: ImageFormat | None = None,
+@dataclass(frozen=True)
+class Head:
+    """What a model is to put out.
+
+    Attributes:
+        kind: of the task.
+        outputs: width: classes, 1 for regression, 2 for question answering (start and end of the answer).
+        image: what an image network reads.
+    """
+
+    kind: Kind
+    outputs: int
+    image: ImageFormat | None = None
+
+
+def build_model(
+    spec: ModelSpec, head: Head, locations: Locations, *, seed: int, random: bool = False
 ) -> PreTrainedModel:
-    """A classifier with the spec's initial weights and layers, and a fresh head.
+    """A model with the spec's initial weights and layers, and a fresh head.
 
     Args:
-        outputs: width of the head; 1 for regression.
-        image: what an image network reads.
         seed: of the head, and of everything when there are no pretrained weights.
         random: ignore the pretrained weights, keep the architecture; an image network gets the batch statistics of
             noise, without which its activations would grow from block to block.
@@ -81,23 +90,28 @@ def build_classifier(
     located = _require(spec, locations)
     torch.manual_seed(derive_seed("init", seed))
     if spec.source.net is not None:
-        assert image is not None
-        form = image.model_dump(include={"channels", "size", "mean", "std"})
-        net = ConvNet(ConvNetConfig(**spec.source.net.model_dump(), **form, num_labels=outputs))
+        assert head.image is not None
+        form = head.image.model_dump(include={"channels", "size", "mean", "std"})
+        net = ConvNet(ConvNetConfig(**spec.source.net.model_dump(), **form, num_labels=head.outputs))
         return with_noise_statistics(net) if random else net
-    options = {"num_labels": outputs, "problem_type": "regression" if regression else "single_label_classification"}
+    factory: Any = AutoModelForSequenceClassification
+    options: dict[str, Any] = {"num_labels": head.outputs, "problem_type": "single_label_classification"}
+    if head.kind == "text-regression":
+        options["problem_type"] = "regression"
+    elif head.kind == "question-answering":
+        factory, options = AutoModelForQuestionAnswering, {"num_labels": head.outputs}
     if spec.source.tiny is not None:
         config: PretrainedConfig = tiny_config(spec.source.tiny.layers, spec.source.tiny.hidden)
         config.update(options)
-        model = AutoModelForSequenceClassification.from_config(config)
+        model = factory.from_config(config)
     elif random:
         try:
             config = AutoConfig.from_pretrained(**_where(located), **options, **_SAFE)
         except (OSError, ValueError) as error:
             raise ModelError(f"{spec.name}: {spec.source.title} cannot be loaded: {_first_line(error)}") from error
-        model = AutoModelForSequenceClassification.from_config(config)
+        model = factory.from_config(config)
     else:
-        model = _pretrained(AutoModelForSequenceClassification, spec, located, options)[0]
+        model = _pretrained(factory, spec, located, options)[0]
     return _keep_layers(model, spec)
 
 
@@ -105,7 +119,7 @@ def build_generator(spec: ModelSpec, locations: Locations, *, seed: int) -> tupl
     """A masked-LM generator, and whether its head came with trained weights.
 
     Raises:
-        ModelError: as :func:`build_classifier`.
+        ModelError: as :func:`build_model`.
     """
     located = _require(spec, locations)
     torch.manual_seed(derive_seed("generator", seed))
@@ -117,10 +131,14 @@ def build_generator(spec: ModelSpec, locations: Locations, *, seed: int) -> tupl
     return _keep_layers(model, spec), all(name.startswith(prefix) for name in missing)
 
 
-def load_classifier(folder: Path) -> PreTrainedModel:
-    """A finished classifier from a cell of the store, in fp32 and evaluation mode."""
-    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    factory = ConvNet if kind == ConvNetConfig.model_type else AutoModelForSequenceClassification
+def load_model(folder: Path) -> PreTrainedModel:
+    """A finished model from a cell of the store, in fp32 and evaluation mode."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    factory: Any = AutoModelForSequenceClassification
+    if config.get("model_type") == ConvNetConfig.model_type:
+        factory = ConvNet
+    elif any(name.endswith("ForQuestionAnswering") for name in config.get("architectures", [])):
+        factory = AutoModelForQuestionAnswering
     model = factory.from_pretrained(folder, use_safetensors=True, local_files_only=True, **_SAFE)
     return model.eval()
 

@@ -55,9 +55,9 @@ def summary_columns(board: Leaderboard) -> list[Column]:
 
     columns = [
         Column("in-domain", "percent", over("in_domain", board.primary), 1),
-        Column("out-of-domain", "percent", over("ood", lambda task: ood_metric(board, task)), 1),
-        Column("under attack", "percent", over("attack", lambda _: "accuracy_under_attack"), 1),
-        Column("transfer", "percent", over("transfer", lambda _: "accuracy_under_transfer"), 1),
+        Column("out-of-domain", "percent", over("ood", board.ood_metric), 1),
+        Column("under attack", "percent", over("attack", board.attack_metric), 1),
+        Column("transfer", "percent", over("transfer", board.transfer_metric), 1),
         Column("corruptions", "percent", over("corruption", lambda _: "corruption_accuracy"), 1),
         Column("mCE", "percent", over("corruption", lambda _: "mce"), -1),
         Column("agreement", "percent", over("fidelity", lambda _: "agreement"), 1),
@@ -86,7 +86,7 @@ def task_columns(board: Leaderboard, task: str) -> list[Column]:
     places: list[tuple[str, str, str, str]] = []
     for metric in board.manifest.metrics[task]:
         places += [("in_domain", name, metric, metric) for name in board.sets(task, "in_domain")]
-    metric = ood_metric(board, task)
+    metric = board.ood_metric(task)
     places += [("ood", name, metric, f"ood {name}") for name in board.sets(task, "ood")]
     for name in board.sets(task, "corruption"):
         places.append(("corruption", name, "corruption_accuracy", f"corruptions {name}"))
@@ -95,14 +95,15 @@ def task_columns(board: Leaderboard, task: str) -> list[Column]:
     for name in board.sets(task, "attack"):
         if name in clean:
             title = f"{name} clean" if len(clean) > 1 else "clean (attacked sample)"
-            places.append(("attack", name, "clean_accuracy", title))
-        places.append(("attack", name, "accuracy_under_attack", f"{name}"))
+            places.append(("attack", name, board.clean_metric(task), title))
+        places.append(("attack", name, board.attack_metric(task), f"{name}"))
+        places.append(("attack", name, "exact_match_under_attack", f"{name} exact match"))
         places.append(("attack", name, "success_rate", f"{name} success"))
         places.append(("attack", name, "mean_queries", f"{name} queries"))
         places.append(("attack", name, "mean_perturbed_words", f"{name} words"))
         places.append(("attack", name, "mean_norm", f"{name} norm"))
     places += [
-        ("transfer", name, "accuracy_under_transfer", f"{name} transfer") for name in board.sets(task, "transfer")
+        ("transfer", name, board.transfer_metric(task), f"{name} transfer") for name in board.sets(task, "transfer")
     ]
     measured = {(p.evaluation, p.dataset, p.metric) for p in board.values if p.task == task}
 
@@ -120,7 +121,6 @@ def task_columns(board: Leaderboard, task: str) -> list[Column]:
     ]
 
 
-_CLEAN = "clean_accuracy"
 _FORMS = {"mean_queries": "number", "mean_norm": "norm"}
 _BETTER = {"success_rate": -1, "mce": -1, "mean_queries": 0, "mean_perturbed_words": 0, "mean_norm": 0}
 
@@ -128,8 +128,9 @@ _BETTER = {"success_rate": -1, "mce": -1, "mean_queries": 0, "mean_perturbed_wor
 def _clean_attacks(board: Leaderboard, task: str) -> list[str]:
     """Attacks whose sample has a clean accuracy of its own; the first one alone where all share a sample."""
     found: dict[str, list[float]] = {}
+    clean = board.clean_metric(task)
     for name in board.sets(task, "attack"):
-        values = {p: v for p, v in board.values.items() if (p.task, p.dataset, p.metric) == (task, name, _CLEAN)}
+        values = {p: v for p, v in board.values.items() if (p.task, p.dataset, p.metric) == (task, name, clean)}
         found[name] = [v.mean for p, v in sorted(values.items(), key=lambda item: (item[0].pair, item[0].method))]
     names = list(found)
     return [name for name in names if name == names[0] or not _agree(found[name], found[names[0]])]
@@ -137,12 +138,6 @@ def _clean_attacks(board: Leaderboard, task: str) -> list[str]:
 
 def _agree(first: list[float], second: list[float]) -> bool:
     return len(first) == len(second) and all(a == b or math.isnan(a + b) for a, b in zip(first, second, strict=True))
-
-
-def ood_metric(board: Leaderboard, task: str) -> str:
-    """Accuracy for classes; a regression task's own metric otherwise."""
-    primary = board.primary(task)
-    return primary if primary in ("pearson", "spearman") else "accuracy"
 
 
 def single(value: Value) -> Entry:

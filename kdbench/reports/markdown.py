@@ -39,6 +39,11 @@ def reading_guide(board: Leaderboard) -> str:
         "mean over each task's sets, under attack the accuracy over all sampled examples, those that were wrong "
         "before the attack included. Agreement: share of predictions equal to the teacher's. "
     )
+    if "question-answering" in {board.manifest.kinds[task] for task in board.tasks}:
+        text += (
+            "Of answers: token F1, under attack that of the strongest attempt, over answerable questions; agreement: "
+            "share of predicted spans equal to the teacher's; ECE: of the probability that the answer matches exactly. "
+        )
     measured = {place.evaluation for place in board.values}
     text += "".join(sentence for evaluation, sentence in _EXPLAINED.items() if evaluation in measured)
     if len(seeds) > 1:

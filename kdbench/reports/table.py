@@ -17,7 +17,13 @@ from kdbench.stats.intervals import wilson_interval
 from kdbench.store import Store
 
 Status = Literal["ok", "missing", "failed"]
-PROPORTIONS = {"accuracy", "accuracy_under_attack", "accuracy_under_transfer", "clean_accuracy", "agreement"}
+MEANS = {
+    "accuracy", "accuracy_under_attack", "accuracy_under_transfer", "clean_accuracy", "agreement",
+    "exact_match", "exact_match_under_attack", "clean_exact_match",
+    "token_f1", "f1_under_attack", "clean_f1", "f1_under_transfer",
+}  # fmt: skip
+"""Means over examples of something in [0, 1]. Of a proportion Wilson's interval is right; whatever else has this mean
+varies less, so for F1 it is too wide rather than too narrow."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Value:
         sd: sample standard deviation over seeds; NaN with fewer than two.
         seeds: finished and planned seeds.
         examples: examples of one seed's evaluation, 0 where the metric has none.
-        low, high: 95 % Wilson interval of a proportion with one seed; NaN otherwise.
+        low, high: 95 % Wilson interval of one of ``MEANS`` with one seed; NaN otherwise.
         status: ``ok`` only when every planned seed finished.
     """
 
@@ -89,6 +95,26 @@ class Leaderboard:
         """The metric that stands for a task."""
         return self.manifest.metrics[task][0]
 
+    def ood_metric(self, task: str) -> str:
+        """What out-of-domain sets of a task are judged by."""
+        kind = self.manifest.kinds[task]
+        return {"text-regression": self.primary(task), "question-answering": "token_f1"}.get(kind, "accuracy")
+
+    def attack_metric(self, task: str) -> str:
+        """What models of a task keep under attack."""
+        return "f1_under_attack" if self._answers(task) else "accuracy_under_attack"
+
+    def clean_metric(self, task: str) -> str:
+        """The same of the attacked sample before the attack."""
+        return "clean_f1" if self._answers(task) else "clean_accuracy"
+
+    def transfer_metric(self, task: str) -> str:
+        """The same of what was found on the teacher."""
+        return "f1_under_transfer" if self._answers(task) else "accuracy_under_transfer"
+
+    def _answers(self, task: str) -> bool:
+        return self.manifest.kinds[task] == "question-answering"
+
     def sets(self, task: str, evaluation: str) -> list[str]:
         """Datasets or attacks of a task under one evaluation, in order."""
         rows = [row for row in self.manifest.rows if row.task == task and row.evaluation == evaluation]
@@ -143,8 +169,6 @@ def _load(board: Leaderboard, store: Store, row: Row) -> None:
 
 
 _HEADLINES = {
-    "attack": "accuracy_under_attack",
-    "transfer": "accuracy_under_transfer",
     "corruption": "corruption_accuracy",
     "fidelity": "agreement",
     "calibration": "ece",
@@ -157,10 +181,13 @@ def _metrics(board: Leaderboard, evaluation: str, task: str, dataset: str) -> li
 
     Its headline is named also when none has finished: what is missing must be seen to be missing.
     """
-    primary = board.primary(task)
-    if evaluation == "ood" and primary not in ("pearson", "spearman"):
-        primary = "accuracy"
-    found = {} if evaluation == "trajectory" else {_HEADLINES.get(evaluation, primary): None}
+    headlines = {
+        **_HEADLINES,
+        "ood": board.ood_metric(task),
+        "attack": board.attack_metric(task),
+        "transfer": board.transfer_metric(task),
+    }
+    found = {} if evaluation == "trajectory" else {headlines.get(evaluation, board.primary(task)): None}
     for row in board.manifest.rows:
         if (row.evaluation, row.task, row.dataset) == (evaluation, task, dataset) and row.key in board.records:
             found.update(dict.fromkeys(board.records[row.key].metrics))
@@ -178,7 +205,7 @@ def _summarise(board: Leaderboard, store: Store, rows: list[Row], metric: str, v
     mean = statistics.fmean(known) if known else math.nan
     sd = statistics.stdev(known) if len(known) > 1 else math.nan
     low = high = math.nan
-    if len(known) == 1 and examples and metric in PROPORTIONS:
+    if len(known) == 1 and examples and metric in MEANS:
         low, high = wilson_interval(known[0] * examples, examples)
     status: Status = "ok"
     if len(known) < len(values):

@@ -6,14 +6,19 @@ import numpy as np
 from scipy.stats import rankdata
 
 
+def outcome_column(metric: str) -> str:
+    """The column of per-example outcomes that a metric is made of, see :func:`metric_terms`."""
+    return next((name for name in ("exact_match", "token_f1") if metric.endswith(name)), "prediction")
+
+
 def metric_terms(metric: str, predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """What one example adds to the sums that a metric is made of.
 
     Args:
-        metric: one of :data:`kdbench.tasks.metrics.METRICS`.
-        predictions: ``(…, n)`` class indices, or scores for the correlations; of several models at once, so that
-            they have the same terms.
-        labels: ``(n,)``.
+        metric: one of :data:`kdbench.tasks.metrics.METRICS` or :data:`kdbench.answers.metrics.METRICS`.
+        predictions: ``(…, n)`` class indices, or scores for the correlations, or how right each answer is; of several
+            models at once, so that they have the same terms.
+        labels: ``(n,)``; 1 or 0 for questions with and without an answer.
 
     Returns:
         ``(…, n, terms)`` float64. Spearman's ranks are those of the whole set: a resample does not rank anew.
@@ -38,6 +43,11 @@ def metric_terms(metric: str, predictions: np.ndarray, labels: np.ndarray) -> np
             y = np.broadcast_to(y, x.shape)
             x, y = x - x.mean(-1, keepdims=True), y - y.mean()  # the same correlation, without cancellation
             terms = [x, y, x * x, y * y, x * y]
+        case "exact_match" | "token_f1":
+            terms = [predictions]
+        case "hasans_exact_match" | "hasans_token_f1" | "noans_exact_match":
+            counted = np.broadcast_to(labels == metric.startswith("hasans"), predictions.shape)
+            terms = [predictions * counted, counted]
         case _:
             raise ValueError(f"unknown metric '{metric}'")
     return np.stack(terms, axis=-1).astype(np.float64)
@@ -50,8 +60,10 @@ def metric_of_means(metric: str, means: np.ndarray) -> np.ndarray:
         ValueError: unknown metric.
     """
     match metric:
-        case "accuracy":
+        case "accuracy" | "exact_match" | "token_f1":
             return np.asarray(means[..., 0])
+        case "hasans_exact_match" | "hasans_token_f1" | "noans_exact_match":
+            return _ratio(means[..., 0], means[..., 1])
         case "f1":
             both, positive, predicted = np.moveaxis(means, -1, 0)
             return _ratio(2 * both, positive + predicted)

@@ -39,6 +39,10 @@ class Examples:
         """What each row is told by: equal rows have equal contents."""
         raise NotImplementedError
 
+    def origins(self) -> list[tuple[str, ...]]:
+        """What each row was made from: rows of one origin are too much alike to be on both sides of a split."""
+        return self.contents()
+
     def take(self, indices: Sequence[int] | np.ndarray) -> Self:
         """The rows at ``indices``, in that order."""
         chosen = np.asarray(indices, dtype=np.int64)
@@ -68,6 +72,25 @@ class TextExamples(Examples):
     def contents(self) -> list[tuple[str, ...]]:
         """The texts themselves."""
         return list(zip(self.texts, self.pairs or [""] * len(self), strict=True))
+
+
+@dataclass(frozen=True)
+class SpanExamples(TextExamples):
+    """Questions (``texts``) about contexts (``pairs``), with spans of the contexts as answers.
+
+    ``labels`` is 1 where a question has an answer, else 0.
+
+    Attributes:
+        answers: the reference answers of each question, each the text of a span; none when it is unanswerable.
+        answer_starts: where in the context each of them starts, in characters.
+    """
+
+    answers: list[tuple[str, ...]]
+    answer_starts: list[tuple[int, ...]]
+
+    def origins(self) -> list[tuple[str, ...]]:
+        """The contexts: people ask several questions about each."""
+        return [(context,) for context in self.pairs or []]
 
 
 @dataclass(frozen=True)
@@ -106,11 +129,7 @@ def to_examples(
     Raises:
         DataError: a column is missing, a label is unknown, or nothing is left.
     """
-    wanted = [*columns.inputs, columns.label, *([columns.group] if columns.group else [])]
-    lacking = [column for column in wanted if column not in table.columns]
-    if lacking:
-        has = ", ".join(map(str, table.columns))
-        raise DataError(f"{where}: has no column {', '.join(lacking)}; it has {has}: set 'columns' of the task")
+    require_columns(table, columns, where)
     table = table[table[columns.inputs].notna().all(axis=1)]
     if labels:
         translated = [_translate(raw, labels, label_map, where) for raw in table[columns.label]]
@@ -126,20 +145,33 @@ def to_examples(
     groups = [str(value) for value in kept[columns.group]] if columns.group else None
     if columns.image is not None:
         images = [raw_image(value, where) for value in kept[columns.image]]
-        return ImageExamples(_identify([_image_content(image) for image in images]), values, groups, images)
+        return ImageExamples(identify([_image_content(image) for image in images]), values, groups, images)
     texts = [str(text) for text in kept[columns.text]]
     pairs = [str(text) for text in kept[columns.text_pair]] if columns.text_pair else None
-    ids = _identify(list(zip(texts, pairs or [""] * len(texts), strict=True)))
+    ids = identify(list(zip(texts, pairs or [""] * len(texts), strict=True)))
     return TextExamples(ids, values, groups, texts, pairs)
 
 
+def require_columns(table: pd.DataFrame, columns: Columns, where: str) -> None:
+    """Refuse a table that lacks a column.
+
+    Raises:
+        DataError: naming what it lacks and what it has.
+    """
+    wanted = [*columns.inputs, columns.label, *([columns.group] if columns.group else [])]
+    lacking = [column for column in wanted if column not in table.columns]
+    if lacking:
+        has = ", ".join(map(str, table.columns))
+        raise DataError(f"{where}: has no column {', '.join(lacking)}; it has {has}: set 'columns' of the task")
+
+
 def carve_selection(examples: ExamplesT, fraction: float, limit: int) -> tuple[ExamplesT, ExamplesT]:
-    """Split into (train, selection) by content hash; equal contents stay on one side.
+    """Split into (train, selection) by a hash of where each row is from; rows of one origin stay on one side.
 
     Raises:
         DataError: when one side would be empty.
     """
-    coins = [unit_hash("selection", content) for content in examples.contents()]
+    coins = [unit_hash("selection", origin) for origin in examples.origins()]
     chosen = np.array([coin < fraction for coin in coins], dtype=bool)
     if chosen.all() or not chosen.any():
         raise DataError(f"{len(examples)} training examples are too few to carve a selection split out of")
@@ -162,7 +194,8 @@ def _translate(raw: Any, labels: Sequence[str], label_map: dict[RawLabel, str], 
     raise DataError(f"{where}: label {value!r} is neither a class ({known}) nor its index: set 'label_map'")
 
 
-def _identify(contents: list[tuple[str, ...]]) -> list[str]:
+def identify(contents: list[tuple[str, ...]]) -> list[str]:
+    """One id for each content; equal ones get a running number."""
     seen: dict[str, int] = {}
     ids = []
     for content in contents:

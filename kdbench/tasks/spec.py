@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -62,10 +63,10 @@ class DataSource(Spec):
 class Columns(Spec):
     """Column names in the source."""
 
-    text: str | None = Field(None, description="the (first) text")
-    text_pair: str | None = Field(None, description="the second text of a sentence pair")
+    text: str | None = Field(None, description="the (first) text; a question")
+    text_pair: str | None = Field(None, description="the second text of a sentence pair; the context of a question")
     image: str | None = Field(None, description="the image: an encoded file, as the hub keeps images, or pixel values")
-    label: str = Field("label", description="class or score")
+    label: str = Field("label", description="class or score; the answers to a question")
     group: str | None = Field(None, description="column whose values are reported separately, too")
 
     @model_validator(mode="after")
@@ -103,6 +104,19 @@ class ImageFormat(Spec):
         return self
 
 
+class SpanFormat(Spec):
+    """How long contexts are cut into windows, and how answers are read from start and end logits."""
+
+    stride: int = Field(128, ge=0, description="tokens by which consecutive windows of a context overlap")
+    max_question: int = Field(64, ge=1, description="tokens; longer questions are cut")
+    max_answer: int = Field(30, ge=1, description="tokens; longer spans are never predicted")
+    n_best: int = Field(20, ge=1, description="candidates that are kept of every question")
+    unanswerable: bool = Field(False, description="whether a question may have no answer in its context")
+    null_threshold: float = Field(
+        0.0, description="no answer is predicted when its score beats the best span's by more than this"
+    )
+
+
 class Splits(Spec):
     """Which split trains and which one is reported."""
 
@@ -135,6 +149,21 @@ class DatasetSpec(Spec):
     )
 
 
+METRICS_OF_KIND: dict[str, tuple[str, ...]] = {
+    "text-classification": ("accuracy", "f1", "matthews"),
+    "image-classification": ("accuracy", "f1", "matthews"),
+    "text-regression": ("pearson", "spearman"),
+    "question-answering": (
+        "token_f1", "exact_match", "hasans_token_f1", "hasans_exact_match", "noans_exact_match",
+    ),
+}  # fmt: skip
+
+
+def head_width(kind: str, labels: Sequence[str]) -> int:
+    """Outputs of a model's head: classes, 1 for regression, 2 for where an answer starts and where it ends."""
+    return 2 if kind == "question-answering" else len(labels) or 1
+
+
 class TaskSpec(Spec):
     """A task: training data, reported data and out-of-domain sets, all with one label vocabulary."""
 
@@ -154,36 +183,61 @@ class TaskSpec(Spec):
     chance_margin: float = Field(0.02, description="a teacher below chance + margin stops: labels are swapped")
     max_length: int = Field(128, ge=4, description="tokens; longer texts are cut")
     image: ImageFormat | None = Field(None, description="size, normalisation and augmentation of images")
+    spans: SpanFormat | None = Field(None, description="windows, and how answers are read; of question answering")
     ood: tuple[DatasetSpec, ...] = ()
     corrupted: DatasetSpec | None = Field(None, description="a published set of corrupted images, used where it is had")
 
     @model_validator(mode="after")
-    def _consistent(self) -> TaskSpec:
-        if self.kind != "text-regression" and len(self.labels) < 2:
+    def _fields_of_its_kind(self) -> TaskSpec:
+        classes = self.kind in ("text-classification", "image-classification")
+        if classes and len(self.labels) < 2:
             raise ValueError("a classification task names at least two labels")
-        if self.kind == "text-regression" and self.labels:
-            raise ValueError("a regression task has no labels")
-        images = modality(self.kind) == "image"
-        if images != (self.image is not None):
-            raise ValueError(f"a task of kind {self.kind} {'needs' if images else 'has no'} 'image'")
-        if self.corrupted and not images:
-            raise ValueError("corrupted: only images are")
-        others = (*self.ood, *((self.corrupted,) if self.corrupted else ()))
-        for columns in (self.columns, *(dataset.columns for dataset in others)):
-            if images != (columns.image is not None):
-                raise ValueError(f"columns of a task of kind {self.kind} name {'an image' if images else 'a text'}")
+        if not classes and self.labels:
+            raise ValueError(f"a task of kind {self.kind} has no labels")
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("labels: a class is named twice")
-        allowed = ("pearson", "spearman") if self.kind == "text-regression" else ("accuracy", "f1", "matthews")
+        images = self.modality == "image"
+        if images != (self.image is not None):
+            raise ValueError(f"a task of kind {self.kind} {'needs' if images else 'has no'} 'image'")
+        if (self.kind == "question-answering") != (self.spans is not None):
+            raise ValueError(f"a task of kind {self.kind} {'has no' if self.spans else 'needs'} 'spans'")
+        if self.corrupted and not images:
+            raise ValueError("corrupted: only images are")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_of_its_kind(self) -> TaskSpec:
+        images = self.modality == "image"
+        for columns in (self.columns, *(dataset.columns for dataset in self._others())):
+            if images != (columns.image is not None):
+                raise ValueError(f"columns of a task of kind {self.kind} name {'an image' if images else 'a text'}")
+            if self.spans and columns.text_pair is None:
+                raise ValueError("columns of a task of kind question-answering name text (question) and text_pair")
+        if self.spans and self.max_length < self.spans.max_question + self.spans.stride + 8:
+            raise ValueError(
+                f"max_length {self.max_length} leaves no room for a question of {self.spans.max_question} tokens and "
+                f"windows that overlap by {self.spans.stride}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_of_its_kind(self) -> TaskSpec:
+        allowed = METRICS_OF_KIND[self.kind]
         for metric in (*self.metrics, self.selection.metric):
             if metric not in allowed:
                 raise ValueError(f"metric '{metric}' is none of {', '.join(allowed)}, those of {self.kind}")
             if metric == "f1" and len(self.labels) > 2:
                 raise ValueError("metric 'f1' is that of the second of two classes; there are more")
+            if "noans" in metric and self.spans and not self.spans.unanswerable:
+                raise ValueError(f"metric '{metric}' is of unanswerable questions: set spans.unanswerable")
+        return self
+
+    @model_validator(mode="after")
+    def _one_vocabulary(self) -> TaskSpec:
         for raw, name in self.label_map.items():
             if name not in self.labels:
                 raise ValueError(f"label_map: {raw!r} -> '{name}' is not one of {', '.join(self.labels)}")
-        for dataset in others:
+        for dataset in self._others():
             classes = dataset.labels or self.labels
             for raw, name in dataset.label_map.items():
                 if name not in classes:
@@ -199,6 +253,9 @@ class TaskSpec(Spec):
             raise ValueError("two ood sets share a name")
         return self
 
+    def _others(self) -> tuple[DatasetSpec, ...]:
+        return (*self.ood, *((self.corrupted,) if self.corrupted else ()))
+
     @property
     def modality(self) -> Literal["text", "image"]:
         """What the task's inputs are; pairs and attacks of the same modality go with it."""
@@ -206,8 +263,22 @@ class TaskSpec(Spec):
 
     @property
     def num_outputs(self) -> int:
-        """Width of the model's head: classes, or 1 for regression."""
-        return len(self.labels) or 1
+        """Width of the model's head: see :func:`head_width`."""
+        return head_width(self.kind, self.labels)
+
+    @property
+    def attack_kind(self) -> Literal["text", "image", "question"] | None:
+        """The attacks that there are for tasks of this kind."""
+        if self.kind == "text-regression":
+            return None
+        return "question" if self.spans else self.modality
+
+    @property
+    def ood_metrics(self) -> tuple[str, ...]:
+        """What is reported of out-of-domain sets, the primary one first."""
+        if self.kind == "text-regression":
+            return self.metrics
+        return ("token_f1", "exact_match") if self.spans else ("accuracy",)
 
     def evaluation_dataset(self) -> DatasetSpec:
         """The reported split, in the same form as the out-of-domain sets."""

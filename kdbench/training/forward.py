@@ -11,6 +11,7 @@ from kdbench.inputs.base import Inputs
 from kdbench.methods.contract import Outputs
 from kdbench.methods.stages import Stage
 from kdbench.models.projections import capture_projections
+from kdbench.models.run import logits_of, run
 
 
 def forward(model: Any, inputs: Inputs, stage: Stage) -> Outputs:
@@ -21,10 +22,10 @@ def forward(model: Any, inputs: Inputs, stage: Stage) -> Outputs:
     }
     if stage.needs("projections"):
         with capture_projections(model) as projections:
-            result = model(**inputs, **options)
-        return Outputs(result.logits.float(), result.hidden_states, result.attentions, tuple(projections))
-    result = model(**inputs, **options)
-    return Outputs(result.logits.float(), result.hidden_states, getattr(result, "attentions", None))
+            result = run(model, inputs, **options)
+        return Outputs(logits_of(result, inputs), result.hidden_states, result.attentions, tuple(projections))
+    result = run(model, inputs, **options)
+    return Outputs(logits_of(result, inputs), result.hidden_states, getattr(result, "attentions", None))
 
 
 def repeat_outputs(outputs: Outputs, views: int) -> Outputs:
@@ -33,7 +34,7 @@ def repeat_outputs(outputs: Outputs, views: int) -> Outputs:
         return outputs
 
     def again(tensor: Tensor) -> Tensor:
-        return tensor.repeat(views, *([1] * (tensor.ndim - 1)))
+        return stacked(tensor, views)
 
     return replace(
         outputs,
@@ -42,3 +43,8 @@ def repeat_outputs(outputs: Outputs, views: int) -> Outputs:
         attentions=outputs.attentions and tuple(map(again, outputs.attentions)),
         projections=outputs.projections and tuple((again(q), again(k), again(v)) for q, k, v in outputs.projections),
     )
+
+
+def stacked(tensor: Tensor, views: int) -> Tensor:
+    """``views`` copies of a batch, one whole copy after the other."""
+    return tensor.repeat(views, *([1] * (tensor.ndim - 1)))

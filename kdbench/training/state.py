@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from transformers import PreTrainedModel
 
 from kdbench.errors import KDBenchError
@@ -18,11 +20,18 @@ class TrainingError(KDBenchError):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What the trainer may see: the training split and the selection split carved out of it."""
+    """What the trainer may see: the training split and the selection split carved out of it.
+
+    Attributes:
+        metric: name of the selection score.
+        score: that of a model's logits on the selection split; more is better.
+        regression: whether logits are scores.
+    """
 
     train: Encoded
     selection: Encoded
     metric: str
+    score: Callable[[np.ndarray], float]
     regression: bool
 
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from kdbench.artifacts import ArtifactCache
 from kdbench.inputs.base import Encoded
 from kdbench.methods.stages import TeacherRef
-from kdbench.models.build import load_classifier
+from kdbench.models.build import load_model
 from kdbench.training.predict import predict
 
 VIEWS_BYTES = 4 * 2**30
@@ -56,7 +56,7 @@ class TeacherBank:
         self._loaded: tuple[TeacherRef, PreTrainedModel] | None = None
 
     def logits(self, teacher: TeacherRef, view: int | None = None) -> Tensor:
-        """Logits of the whole training split in one view, ``(n, classes)`` float32 on the training device."""
+        """Logits of the whole training split in one view, as ``predict`` gives them, on the training device."""
         known = self._logits.get(teacher)
         if known is None or known[0] != view:
             known = view, self._cached(teacher, view).to(self.device)
@@ -71,7 +71,7 @@ class TeacherBank:
                 assert self.random is not None
                 model = self.random()
             else:
-                model = load_classifier(self.folders[teacher][1])
+                model = load_model(self.folders[teacher][1])
             self._loaded = (teacher, model.to(self.device).eval().requires_grad_(False))
         return self._loaded[1]
 

@@ -16,6 +16,7 @@ from kdbench.inputs.base import Encoded, Inputs
 from kdbench.methods.contract import Outputs
 from kdbench.methods.stages import Leg, Stage, TeacherRef
 from kdbench.models.projections import enable_attentions
+from kdbench.models.run import close
 from kdbench.training.forward import forward
 from kdbench.training.teachers import TeacherBank
 
@@ -81,17 +82,18 @@ class Teaching:
         steps = [step for step, leg in enumerate(stage.each_leg) if leg.teacher and cached[step]]
         return len(self._train) * len({(stage.each_leg[step].teacher, self.view(first + step)) for step in steps})
 
-    def cached_answers(self, leg: Leg, rows: Tensor, view: int | None) -> Outputs:
-        """Logits of some rows, scaled."""
+    def cached_answers(self, leg: Leg, rows: Tensor, view: int | None, inputs: Inputs) -> Outputs:
+        """Logits of some rows, which were collated to ``inputs``, scaled."""
         assert leg.teacher is not None
-        return Outputs(self.bank.logits(leg.teacher, view)[rows] * leg.scale)
+        logits = self._train.pick_logits(self.bank.logits(leg.teacher, view), rows)
+        return Outputs(close(logits * leg.scale, inputs))
 
     def answers(self, stage: Stage, leg: Leg, inputs: Inputs) -> Outputs:
         """The teacher's outputs on a batch, computed now, its logits scaled."""
         self.live_updates += 1
         with torch.no_grad(), self._autocast():
             outputs = forward(self.model(stage, leg), inputs, stage)
-        return replace(outputs, logits=outputs.logits * leg.scale)
+        return replace(outputs, logits=close(outputs.logits * leg.scale, inputs))
 
     def model(self, stage: Stage, leg: Leg) -> PreTrainedModel:
         """The teacher of a leg, ready for what the stage asks of it."""

@@ -27,11 +27,10 @@ from kdbench.methods.augment.base import AugmenterContext, AugmenterRun, Batch
 from kdbench.methods.contract import Context, Objective, ObjectiveSetup, Outputs, TrainableObjective
 from kdbench.methods.stages import Stage
 from kdbench.models.projections import enable_attentions
-from kdbench.tasks.metrics import compute_metric
 from kdbench.training.checkpoint import CheckpointFolder, optimizer_tensors, restore_optimizer
-from kdbench.training.forward import forward, repeat_outputs
+from kdbench.training.forward import forward, repeat_outputs, stacked
 from kdbench.training.optimizers import learning_rate_at, make_optimizer
-from kdbench.training.predict import predict, to_predictions
+from kdbench.training.predict import predict
 from kdbench.training.state import Cursor, Progress, TrainingData, TrainingError, TrainingResult
 from kdbench.training.teachers import TeacherBank
 from kdbench.training.teaching import Teaching
@@ -251,7 +250,7 @@ class Trainer:
         terms = dict(running.objective.hard(outputs, self.labels[index], context))
         if stage.distills and leg.teacher:
             if running.cached[step]:
-                teacher = self.teaching.cached_answers(leg, index, view)
+                teacher = self.teaching.cached_answers(leg, torch.from_numpy(rows), view, inputs)
             else:
                 teacher = self.teaching.answers(stage, leg, inputs)
             share = stage.augmenter.share if stage.augmenter else 0.0
@@ -282,7 +281,7 @@ class Trainer:
             target = self.teaching.answers(stage, leg, augmented)
         else:
             target = repeat_outputs(teacher, views)
-        labels, rows = context.labels.repeat(views), context.rows.repeat(views)
+        labels, rows = stacked(context.labels, views), stacked(context.rows, views)
         moment = replace(context, inputs=augmented, labels=labels, rows=rows)
         soft = running.objective.soft(forward(self.wrapped, augmented, stage), target, moment)
         return {f"augmented_{name}": stage.augmenter.share * value for name, value in soft.items()}
@@ -290,9 +289,7 @@ class Trainer:
     def _select(self, stage: Stage) -> None:
         """Score the selection split; remember the student if none was better in this stage."""
         cursor = self.cursor
-        logits = predict(self.model, self.data.selection)
-        labels = self.data.selection.labels
-        score = compute_metric(self.data.metric, to_predictions(logits, self.data.regression), labels)
+        score = self.data.score(predict(self.model, self.data.selection))
         if score >= cursor.best_score:
             cursor.best_score, cursor.best_step = score, cursor.done
             self.best = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}

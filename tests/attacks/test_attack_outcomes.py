@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdbench.attacks.outcomes import AttackOutcome, changed_words, summarize
+from kdbench.attacks.outcomes import AttackOutcome, QuestionOutcome, changed_words, summarize, summarize_questions
 
 
 def outcome(kind: str, queries: int = 1, words: int = 10, perturbed_words: int = 0) -> AttackOutcome:
@@ -44,6 +44,36 @@ def test_summary_without_attacked_or_successful_examples():
     assert held["accuracy_under_attack"] == held["clean_accuracy"] == 1.0
     assert held["success_rate"] == held["mean_perturbed_words"] == 0.0
     assert held["mean_queries"] == 7.0
+
+
+def question(kind: str, clean: tuple[float, float], after: tuple[float, float], queries: int = 1) -> QuestionOutcome:
+    return QuestionOutcome("x", kind, *clean, *after, "", "", queries, 4, 1 if kind == "success" else 0, "", "")
+
+
+def test_summary_of_questions_by_hand():
+    outcomes = [
+        question("skipped", (0.2, 0.0), (0.2, 0.0)),
+        question("failed", (1.0, 1.0), (0.6, 0.0), queries=30),
+        question("success", (1.0, 1.0), (0.0, 0.0), queries=20),
+        question("success", (0.8, 0.0), (0.4, 0.0), queries=10),
+    ]
+    assert summarize_questions(outcomes) == pytest.approx(
+        {
+            "f1_under_attack": 1.2 / 4,
+            "exact_match_under_attack": 0.0,
+            "clean_f1": 3.0 / 4,
+            "clean_exact_match": 2 / 4,
+            "accuracy_under_attack": 1 / 4,
+            "clean_accuracy": 3 / 4,
+            "success_rate": 2 / 3,
+            "mean_queries": 20.0,
+            "mean_perturbed_words": 1 / 4,
+            "examples": 4.0,
+        }
+    )
+    held = question("failed", (1.0, 1.0), (1.0, 1.0))
+    assert summarize_questions([held])["exact_match_under_attack"] == 1.0
+    assert set(summarize_questions([]).values()) == {0.0}
 
 
 KINDS = st.sampled_from(["skipped", "failed", "success"])

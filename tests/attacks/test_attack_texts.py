@@ -18,8 +18,9 @@ import pytest
 import torch
 
 import kdbench
+from kdbench.attacks._search import MAX_CHARACTERS, MAX_WORDS, attackable
 from kdbench.attacks.spec import ATTACKS, AttackSpec
-from kdbench.attacks.text import MAX_CHARACTERS, MAX_WORDS, TextExample, _attackable, attack_texts
+from kdbench.attacks.text import TextExample, attack_texts
 from kdbench.errors import AttackError
 from kdbench.hashing import derive_seed
 
@@ -239,7 +240,7 @@ def test_weird_texts_fail_or_are_skipped_but_do_not_crash(bag, name):
 
 @each_attack
 def test_of_a_long_text_only_the_beginning_changes_and_the_victim_reads_all(bag, name, monkeypatch):
-    monkeypatch.setattr("kdbench.attacks.text.MAX_WORDS", 40)
+    monkeypatch.setattr("kdbench.attacks._search.MAX_WORDS", 40)
     victim = bag.BagOfWords()
     tail = " and the " + "worst " * 9 + "." + " plain" * 2000
     example = TextExample("long", " ".join(["great fun"] * 20) + tail, None, 1)
@@ -251,16 +252,16 @@ def test_of_a_long_text_only_the_beginning_changes_and_the_victim_reads_all(bag,
 
 
 def test_where_a_long_text_is_cut():
-    assert _attackable("") == 0
-    assert _attackable("a few words ") == len("a few words ")
+    assert attackable("") == 0
+    assert attackable("a few words ") == len("a few words ")
     words = "word  " * (MAX_WORDS + 5)
-    assert len(words[: _attackable(words)].split()) == MAX_WORDS
+    assert len(words[: attackable(words)].split()) == MAX_WORDS
     long_words = "incomprehensibilities " * MAX_WORDS
-    head = long_words[: _attackable(long_words)]
+    head = long_words[: attackable(long_words)]
     assert MAX_CHARACTERS - 22 < len(head) <= MAX_CHARACTERS
     assert head.endswith("incomprehensibilities")
-    assert _attackable("x" * 9999) == MAX_CHARACTERS
-    assert _attackable("one <SPLIT> two <SPLIT>") == len("one ")
+    assert attackable("x" * 9999) == MAX_CHARACTERS
+    assert attackable("one <SPLIT> two <SPLIT>") == len("one ")
 
 
 def test_a_confident_victim_is_ranked_like_a_mild_one(bag):

@@ -19,7 +19,7 @@ from kdbench.inputs.images import ImageReader
 from kdbench.inputs.stream import BatchStream
 from kdbench.locations import Locations
 from kdbench.machine import supports_bf16
-from kdbench.models.build import build_classifier
+from kdbench.models.build import Head, build_model
 from kdbench.models.spec import ModelSource, ModelSpec, NetSpec
 from kdbench.tasks.dataset import carve_selection, to_examples
 from kdbench.tasks.sources import Located, locate, read
@@ -90,7 +90,7 @@ def _load(located: Located) -> TrainingData:
 
 def _model(depth: int) -> PreTrainedModel:
     spec = ModelSpec(name="bench", source=ModelSource(net=NetSpec(family="resnet", depth=depth)))
-    return build_classifier(spec, 10, False, HERE, seed=0, image=FORM)
+    return build_model(spec, Head("image-classification", 10, FORM), HERE, seed=0)
 
 
 def _trainer(data: TrainingData, depth: int, effort: Effort) -> float:

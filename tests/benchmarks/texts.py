@@ -18,7 +18,7 @@ from kdbench.inputs.text import TextReader
 from kdbench.locations import Locations
 from kdbench.methods import losses
 from kdbench.methods.stages import TeacherRef
-from kdbench.models.build import build_classifier, load_tokenizer
+from kdbench.models.build import Head, build_model, load_tokenizer
 from kdbench.models.spec import PAIRS, ModelSpec
 from kdbench.tasks.dataset import carve_selection, to_examples
 from kdbench.tasks.sources import locate, read
@@ -71,7 +71,7 @@ def _load(task_name: str, limit: int) -> TrainingData:
 
 def _model(spec: ModelSpec) -> PreTrainedModel:
     """A fresh classifier of the benchmark pair."""
-    return build_classifier(spec, 2, False, HERE, seed=0)
+    return build_model(spec, Head("text-classification", 2), HERE, seed=0)
 
 
 def _trainer(data: TrainingData, steps: int, method: str, teachers: TeacherBank | None) -> float:

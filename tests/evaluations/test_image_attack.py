@@ -124,7 +124,7 @@ def test_the_cell_keeps_every_example(lab: Lab, attacked: dict[str, Job]) -> Non
     images = load_file(job.out / "adversarial.safetensors")["images"]
     assert len(table) == len(images) == result.details["examples"] == SAMPLE and table["id"].is_unique
     assert images.dtype == torch.float32
-    model, _ = load_trained(job.upstream("model"), TASK)
+    model, _ = load_trained(job)
     with torch.no_grad():
         classes = model(pixel_values=images).logits.argmax(-1).numpy()
     np.testing.assert_array_equal(table["adversarial"], classes)

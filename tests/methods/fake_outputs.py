@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kdbench.budget import Updates
+from kdbench.inputs.base import CLOSED
 from kdbench.methods.contract import Context, Objective, ObjectiveSetup, Outputs, TrainableObjective
 from kdbench.methods.registry import METHODS
 from kdbench.methods.stages import Trajectory
@@ -34,6 +35,23 @@ def text_outputs(seed: int, *, layers: int = 3, width: int = 8, heads: int = 2, 
             (draw(BATCH, TOKENS, width), draw(BATCH, TOKENS, width), draw(BATCH, TOKENS, width)) for _ in range(layers)
         ),
     )
+
+
+ANSWERABLE = MASK.bool() & (torch.arange(TOKENS) != 1)
+ANSWERS = torch.tensor([[2, 3], [0, 0], [2, 2], [0, 0], [3, 4], [0, 0]])
+
+
+def span_outputs(seed: int, **shape: Any) -> Outputs:
+    """The same with logits of starts and ends; padding and the second token, a question, are closed."""
+    made = torch.Generator().manual_seed(100 + seed)
+    logits = torch.randn(BATCH, 2, TOKENS, generator=made, dtype=torch.float64)
+    return replace(text_outputs(seed, **shape), logits=logits.masked_fill(~ANSWERABLE[:, None, :], CLOSED))
+
+
+def span_context(**settings: Any) -> Context:
+    """What goes with :func:`span_outputs`."""
+    inputs = {"attention_mask": MASK, "answerable": ANSWERABLE}
+    return context(**({"labels": ANSWERS, "inputs": inputs} | settings))
 
 
 def image_outputs(seed: int, *, base: int = 4, size: int = 8, stages: int = 3, classes: int = 3) -> Outputs:

@@ -18,7 +18,7 @@ from kdbench.checks.training import TinyTask, tiny_task
 from kdbench.inputs.base import Inputs
 from kdbench.methods.registry import METHODS
 from kdbench.methods.stages import TeacherRef
-from kdbench.models.build import load_classifier
+from kdbench.models.build import load_model
 from kdbench.training.teachers import TeacherBank
 from kdbench.training.trainer import Trainer
 
@@ -28,7 +28,7 @@ Array = np.ndarray
 def _opinionated(task: TinyTask) -> TinyTask:
     """The same task with teachers that are not undecided, as random weights are."""
     for _, folder in task.folders.values():
-        model = load_classifier(folder)
+        model = load_model(folder)
         head = model.net.linear if hasattr(model, "net") else model.classifier
         with torch.no_grad():
             head.weight.mul_(100)
@@ -56,7 +56,7 @@ class Update:
             raise AssertionError("there is no generator in this game")
 
         (_, first), (_, last) = (task.folders[TeacherRef("checkpoint", index)] for index in (0, 1))
-        student, self.teacher = load_classifier(first), load_classifier(last)
+        student, self.teacher = load_model(first), load_model(last)
         bank = TeacherBank(
             ArtifactCache(scratch / "cache"), task.data.train, torch.device("cpu"), task.folders, lambda: self.teacher
         )

@@ -21,16 +21,19 @@ from tests.methods.fake_outputs import (
     first_objective,
     image_outputs,
     mapped,
+    span_context,
+    span_outputs,
     text_outputs,
     values,
 )
 
-TEXT, IMAGE = {"text-classification", "text-regression"}, {"image-classification"}
+TEXT, IMAGE = {kind for kind in KINDS if modality(kind) == "text"}, {"image-classification"}
+CLASSES = {"text-classification", "image-classification"}
 RING = {
-    "dkd": set(KINDS) - {"text-regression"},
-    "dist": set(KINDS) - {"text-regression"},
+    "dkd": CLASSES,
+    "dist": CLASSES,
     "logit-std": set(KINDS) - {"text-regression"},
-    "crd": set(KINDS) - {"text-regression"},
+    "crd": CLASSES,
     "sp": set(KINDS),
     "rkd": set(KINDS),
     "fitnets": IMAGE,
@@ -46,12 +49,16 @@ ZERO_AT_THE_TEACHER = sorted(set(RING) - {"crd", "fitnets", "rail", "tinybert"})
 
 
 def _pair(kind: str) -> tuple[Outputs, Outputs]:
+    if kind == "question-answering":
+        return span_outputs(0), span_outputs(1)
     classes = 1 if kind == "text-regression" else 3
     make = image_outputs if modality(kind) == "image" else text_outputs
     return make(0, classes=classes), make(1, classes=classes)
 
 
 def _context(kind: str, **settings: Any) -> Any:
+    if kind == "question-answering":
+        return span_context(**settings)
     labels = LABELS.double() if kind == "text-regression" else LABELS
     return context(**({"regression": kind == "text-regression", "labels": labels} | settings))
 
@@ -97,7 +104,7 @@ def test_the_order_of_the_batch_changes_nothing(name: str, kind: str) -> None:
         kind,
         labels=moment.labels[order],
         rows=moment.rows[order],
-        inputs={"attention_mask": moment.inputs["attention_mask"][order]},
+        inputs={name: tensor[order] for name, tensor in moment.inputs.items()},
     )
     found = values(at_work(first_objective(name, kind), student, teacher).soft(student, teacher, moment))
     shuffled = [mapped(outputs, lambda t: t[order]) for outputs in (student, teacher)]

@@ -18,7 +18,7 @@ import kdbench
 from kdbench.errors import ModelError
 from kdbench.inputs.text import TextReader
 from kdbench.locations import Locations
-from kdbench.models.build import build_classifier, build_generator, check_readers, load_classifier, load_tokenizer
+from kdbench.models.build import Head, build_generator, build_model, check_readers, load_model, load_tokenizer
 from kdbench.models.spec import PAIRS, ModelSource, ModelSpec, TinyBert
 from kdbench.models.tiny import tiny_tokenizer
 
@@ -75,7 +75,7 @@ def test_students_keep_exactly_the_named_pretrained_layers(pair: str, minilm: di
     """Layer i of the student is layer ``layers[i]`` of MiniLM, bit for bit; embeddings and pooler are MiniLM's."""
     spec = PAIRS.get(pair).student
     assert spec.layers
-    model = build_classifier(spec, 2, False, NOWHERE, seed=1)
+    model = build_model(spec, Head("text-classification", 2), NOWHERE, seed=1)
     assert model.config.num_hidden_layers == len(spec.layers) == len(model.bert.encoder.layer)
     for name, value in model.bert.state_dict().items():
         parts = name.split(".")
@@ -88,9 +88,9 @@ def test_students_keep_exactly_the_named_pretrained_layers(pair: str, minilm: di
 def test_a_teacher_without_layers_keeps_them_all(minilm: dict[str, Tensor]) -> None:
     """And the random control keeps none of them, but the architecture."""
     spec = PAIRS.get("minilm-l6-l2").teacher
-    model = build_classifier(spec, 3, False, NOWHERE, seed=1)
+    model = build_model(spec, Head("text-classification", 3), NOWHERE, seed=1)
     assert _same(model.bert.state_dict(), minilm) and model.config.num_labels == 3
-    random = build_classifier(spec, 3, False, NOWHERE, seed=1, random=True)
+    random = build_model(spec, Head("text-classification", 3), NOWHERE, seed=1, random=True)
     assert {k: v.shape for k, v in random.state_dict().items()} == {k: v.shape for k, v in model.state_dict().items()}
     name = "encoder.layer.3.attention.self.query.weight"
     assert not torch.equal(random.bert.state_dict()[name], minilm[name])
@@ -116,7 +116,7 @@ def test_a_packaged_model_must_be_the_pinned_file(tmp_path: Path) -> None:
     copy = tmp_path / "packages" / PACKAGE
     shutil.copytree(original, copy, ignore=shutil.ignore_patterns("*.bin", "onnx", "openvino"))
     student, locations = PAIRS.get("minilm-l6-l2").student, Locations(models=(tmp_path,), offline=True)
-    build_classifier(student, 2, False, locations, seed=1)
+    build_model(student, Head("text-classification", 2), locations, seed=1)
     weights = copy / "model.safetensors"
     with weights.open("r+b") as stream:
         stream.seek(-1, 2)
@@ -124,7 +124,7 @@ def test_a_packaged_model_must_be_the_pinned_file(tmp_path: Path) -> None:
         stream.seek(-1, 2)
         stream.write(bytes([last[0] ^ 1]))
     with pytest.raises(ModelError, match=r"minilm-l2: .*packages.*model\.safetensors is not the pinned file"):
-        build_classifier(student, 2, False, locations, seed=1)
+        build_model(student, Head("text-classification", 2), locations, seed=1)
     weights.unlink()
 
 
@@ -132,14 +132,14 @@ def test_layers_are_kept_in_the_order_they_are_named(mirror: Path) -> None:
     """Also backwards; the same holds for DistilBERT, whose layers have another name."""
     locations = Locations(models=(mirror,), offline=True)
     source = BertModel.from_pretrained(mirror / "me" / "m").encoder.layer
-    model = build_classifier(_hub(layers=(3, 0)), 2, False, locations, seed=1)
+    model = build_model(_hub(layers=(3, 0)), Head("text-classification", 2), locations, seed=1)
     kept = model.bert.encoder.layer
     assert _same(kept[0].state_dict(), source[3].state_dict()) and _same(kept[1].state_dict(), source[0].state_dict())
     torch.manual_seed(0)
     config = DistilBertConfig(vocab_size=50, dim=16, n_layers=3, n_heads=2, hidden_dim=32, max_position_embeddings=32)
     DistilBertModel(config).save_pretrained(mirror / "me" / "distil")
     layers = DistilBertModel.from_pretrained(mirror / "me" / "distil").transformer.layer
-    distil = build_classifier(_hub("me/distil", layers=(0, 2)), 2, False, locations, seed=1)
+    distil = build_model(_hub("me/distil", layers=(0, 2)), Head("text-classification", 2), locations, seed=1)
     kept = distil.distilbert.transformer.layer
     assert _same(kept[0].state_dict(), layers[0].state_dict()) and _same(kept[1].state_dict(), layers[2].state_dict())
     assert len(kept) == 2
@@ -147,9 +147,9 @@ def test_layers_are_kept_in_the_order_they_are_named(mirror: Path) -> None:
 
 def test_a_shortened_model_survives_the_disk(mirror: Path, tmp_path: Path) -> None:
     """Its configuration says how many layers are left, so loading it drops and adds nothing."""
-    model = build_classifier(_hub(layers=(0, 2)), 2, False, Locations(models=(mirror,)), seed=1).eval()
+    model = build_model(_hub(layers=(0, 2)), Head("text-classification", 2), Locations(models=(mirror,)), seed=1).eval()
     model.save_pretrained(tmp_path / "saved")
-    loaded = load_classifier(tmp_path / "saved")
+    loaded = load_model(tmp_path / "saved")
     assert _same(model.state_dict(), loaded.state_dict()) and not loaded.training
     ids = torch.tensor([[2, 6, 7, 3]])
     torch.testing.assert_close(model(input_ids=ids).logits, loaded(input_ids=ids).logits)
@@ -159,13 +159,13 @@ def test_a_shortened_model_survives_the_disk(mirror: Path, tmp_path: Path) -> No
 def test_layers_that_do_not_exist(mirror: Path, layers: tuple[int, ...]) -> None:
     """The message says what was asked for and how many there are."""
     with pytest.raises(ModelError, match=r"m: layers \[.*\] do not exist, me/m has 4"):
-        build_classifier(_hub(layers=layers), 2, False, Locations(models=(mirror,)), seed=1)
+        build_model(_hub(layers=layers), Head("text-classification", 2), Locations(models=(mirror,)), seed=1)
 
 
 def test_a_layer_cannot_be_kept_twice(mirror: Path) -> None:
     """Two layers would be one module with shared weights: training and saving go wrong."""
     with pytest.raises((ModelError, ValueError), match=r"layers"):
-        build_classifier(_hub(layers=(1, 1)), 2, False, Locations(models=(mirror,)), seed=1)
+        build_model(_hub(layers=(1, 1)), Head("text-classification", 2), Locations(models=(mirror,)), seed=1)
 
 
 # --- seeds ----------------------------------------------------------------------------------------
@@ -175,9 +175,9 @@ def test_the_seed_draws_the_head_and_nothing_else(mirror: Path) -> None:
     """Pretrained weights are the same for every seed; heads are not; the global state does not matter."""
     locations = Locations(models=(mirror,), offline=True)
     torch.manual_seed(5)
-    one = build_classifier(_hub(), 2, False, locations, seed=1)
+    one = build_model(_hub(), Head("text-classification", 2), locations, seed=1)
     torch.manual_seed(6)
-    again, other = (build_classifier(_hub(), 2, False, locations, seed=seed) for seed in (1, 2))
+    again, other = (build_model(_hub(), Head("text-classification", 2), locations, seed=seed) for seed in (1, 2))
     assert _same(one.state_dict(), again.state_dict())
     changed = {name for name, value in one.state_dict().items() if not torch.equal(value, other.state_dict()[name])}
     assert "classifier.weight" in changed and not any("encoder" in name or "embeddings" in name for name in changed)
@@ -185,16 +185,16 @@ def test_the_seed_draws_the_head_and_nothing_else(mirror: Path) -> None:
 
 def test_a_random_teacher_is_not_the_student_at_its_start() -> None:
     """The control "knows nothing", hence nothing of the student either: both come from one cell's seed."""
-    student = build_classifier(_tiny(2), 2, False, NOWHERE, seed=1).state_dict()
-    teacher = build_classifier(_tiny(4), 2, False, NOWHERE, seed=1, random=True).state_dict()
+    student = build_model(_tiny(2), Head("text-classification", 2), NOWHERE, seed=1).state_dict()
+    teacher = build_model(_tiny(4), Head("text-classification", 2), NOWHERE, seed=1, random=True).state_dict()
     shared = [n for n, v in student.items() if v.ndim > 1 and n in teacher and torch.equal(v, teacher[n])]
     assert not [name for name in shared if "position_ids" not in name]
 
 
 def test_heads_fit_the_kind() -> None:
     """Width and loss type."""
-    classes = build_classifier(_tiny(), 3, False, NOWHERE, seed=1)
-    scores = build_classifier(_tiny(), 1, True, NOWHERE, seed=1)
+    classes = build_model(_tiny(), Head("text-classification", 3), NOWHERE, seed=1)
+    scores = build_model(_tiny(), Head("text-regression", 1), NOWHERE, seed=1)
     assert (classes.config.num_labels, classes.config.problem_type) == (3, "single_label_classification")
     assert (scores.config.num_labels, scores.config.problem_type) == (1, "regression")
 
@@ -258,7 +258,7 @@ def test_code_in_a_model_folder_is_not_executed(tmp_path: Path, random: bool) ->
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
     locations = Locations(models=(tmp_path,), offline=True)
     with pytest.raises(ModelError, match="me/evil cannot be loaded"):
-        build_classifier(_hub("me/evil"), 2, False, locations, seed=1, random=random)
+        build_model(_hub("me/evil"), Head("text-classification", 2), locations, seed=1, random=random)
     with pytest.raises(ModelError, match="the tokenizer of me/evil cannot be loaded"):
         load_tokenizer(_hub("me/evil"), locations)
     assert not (tmp_path / "ran").exists()
@@ -269,7 +269,7 @@ def test_pickled_weights_are_not_read(mirror: Path) -> None:
     folder = mirror / "me" / "m"
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"m: .*me/m: holds no \.safetensors \(pickles are not read\)"):
-        build_classifier(_hub(), 2, False, Locations(models=(mirror,), offline=True), seed=1)
+        build_model(_hub(), Head("text-classification", 2), Locations(models=(mirror,), offline=True), seed=1)
 
 
 def test_damaged_weights_are_one_clear_line(mirror: Path) -> None:
@@ -277,4 +277,4 @@ def test_damaged_weights_are_one_clear_line(mirror: Path) -> None:
     weights = mirror / "me" / "m" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(ModelError, match="m: me/m cannot be loaded"):
-        build_classifier(_hub(), 2, False, Locations(models=(mirror,), offline=True), seed=1)
+        build_model(_hub(), Head("text-classification", 2), Locations(models=(mirror,), offline=True), seed=1)

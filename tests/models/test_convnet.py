@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from kdbench.inputs.images import ImageReader
 from kdbench.locations import Locations
-from kdbench.models.build import build_classifier, load_classifier
+from kdbench.models.build import Head, build_model, load_model
 from kdbench.models.convnet import ConvNet, ConvNetConfig
 from kdbench.models.spec import PAIRS, ModelSource, ModelSpec, NetSpec
 from kdbench.tasks.dataset import ImageExamples, to_examples
@@ -36,7 +36,7 @@ def _count(model: torch.nn.Module) -> int:
 
 def _built(net: NetSpec, outputs: int = 10, *, seed: int = 1, form: ImageFormat = FORM) -> Any:
     spec = ModelSpec(name="m", source=ModelSource(net=net))
-    return build_classifier(spec, outputs, False, NOWHERE, seed=seed, image=form)
+    return build_model(spec, Head("image-classification", outputs, form), NOWHERE, seed=seed)
 
 
 # --- architectures --------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def test_a_saved_network_is_the_same_network(tmp_path: Path, family: Any) -> Non
     pixels = torch.rand(4, 3, 32, 32)
     model.train()(pixel_values=pixels)  # moves the running statistics
     model.save_pretrained(tmp_path)
-    again = load_classifier(tmp_path)
+    again = load_model(tmp_path)
     assert isinstance(again, ConvNet) and not again.training and again.config.num_labels == 7
     assert torch.equal(again(pixel_values=pixels).logits, model.eval()(pixel_values=pixels).logits)
     assert torch.equal(again.mean, model.mean) and (tmp_path / "model.safetensors").is_file()
@@ -223,7 +223,7 @@ def test_an_untrained_deep_network_has_modest_logits() -> None:
     images = torch.rand(8, 3, 32, 32)
 
     def spread(random: bool) -> float:
-        model = build_classifier(spec, 10, False, NOWHERE, seed=1, random=random, image=FORM).eval()
+        model = build_model(spec, Head("image-classification", 10, FORM), NOWHERE, seed=1, random=random).eval()
         assert all(m.momentum == 0.1 for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d))
         with torch.inference_mode():
             return float(model(images).logits.std())

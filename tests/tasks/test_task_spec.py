@@ -36,7 +36,7 @@ def test_outputs_and_evaluation_set() -> None:
     ("changes", "message"),
     [
         ({"labels": ["no"], "label_map": {}}, "names at least two labels"),
-        ({"kind": "text-regression"}, "a regression task has no labels"),
+        ({"kind": "text-regression"}, "a task of kind text-regression has no labels"),
         ({"label_map": {0: "maybe"}}, "label_map: 0 -> 'maybe' is not one of no, yes"),
         ({"ood": [{**SET, "label_map": {2: "x"}}]}, "ood o: 2 -> 'x' is not one of no, yes"),
         ({"ood": [SET, SET]}, "two ood sets share a name"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from kdbench.artifacts import ArtifactCache
 from kdbench.budget import Budget, Updates
 from kdbench.checks.training import TinyTask, tiny_task
 from kdbench.locations import Locations
+from kdbench.methods.kinds import Kind
 from kdbench.methods.registry import METHODS
 from kdbench.methods.stages import Stage
-from kdbench.models.build import build_classifier, build_generator
+from kdbench.models.build import Head, build_generator, build_model
 from kdbench.models.spec import ModelSource, ModelSpec, NetSpec, TinyBert
 from kdbench.tasks.spec import ImageFormat
 from kdbench.training.teachers import TeacherBank
@@ -47,6 +49,12 @@ def scores_task(tmp_path_factory: pytest.TempPathFactory) -> TinyTask:
 
 
 @pytest.fixture(scope="session")
+def span_task(tmp_path_factory: pytest.TempPathFactory) -> TinyTask:
+    """Questions about short texts, some without an answer."""
+    return tiny_task("question-answering", tmp_path_factory.mktemp("questions"), CHECKPOINTS)
+
+
+@pytest.fixture(scope="session")
 def image_task(tmp_path_factory: pytest.TempPathFactory) -> TinyTask:
     """Four kinds of handwritten digits, which training shifts by up to a pixel."""
     return tiny_task("image-classification", tmp_path_factory.mktemp("images"), CHECKPOINTS)
@@ -56,16 +64,18 @@ def tiny_network(outputs: int, layers: int = 2, seed: int = 1) -> PreTrainedMode
     """A network for the digits; teachers are wider, as those of texts are deeper."""
     spec = ModelSpec(name="tiny", source=ModelSource(net=NetSpec(family="resnet", depth=8, base=4 * (layers - 1))))
     form = ImageFormat(size=8, channels=1, mean=(0.3,), std=(0.4,), crop=1)
-    return build_classifier(spec, outputs, False, Locations(offline=True), seed=seed, image=form)
+    return build_model(spec, Head("image-classification", outputs, form), Locations(offline=True), seed=seed)
 
 
 @pytest.fixture(scope="session")
 def make_model() -> MakeModel:
     """Builds tiny classifiers; ``dropout=False`` makes their forward the same in every mode."""
 
-    def make(outputs: int = 2, *, layers: int = 2, seed: int = 1, dropout: bool = True) -> PreTrainedModel:
+    def make(
+        outputs: int = 2, *, kind: Kind = "text-classification", layers: int = 2, seed: int = 1, dropout: bool = True
+    ) -> PreTrainedModel:
         spec = ModelSpec(name="tiny", source=ModelSource(tiny=TinyBert(layers=layers, hidden=16)))
-        model = build_classifier(spec, outputs, outputs == 1, Locations(offline=True), seed=seed)
+        model = build_model(spec, Head(kind, outputs), Locations(offline=True), seed=seed)
         if not dropout:
             for module in model.modules():
                 if isinstance(module, torch.nn.Dropout):
@@ -107,17 +117,18 @@ def make_trainer(tmp_path: Path, make_model: MakeModel) -> MakeTrainer:
             method = METHODS.build(method, settings, task.kind).stages(
                 Updates(updates, task.per_epoch), task.trajectory
             )
-        build = tiny_network if task.kind == "image-classification" else make_model
+        images = task.kind == "image-classification"
+        build = tiny_network if images else partial(make_model, kind=task.kind)
         teachers = TeacherBank(
             ArtifactCache(tmp_path / (cache or f"{folder}/cache")),
             task.data.train,
             torch.device("cpu"),
             task.folders,
-            lambda: build(task.outputs, layers=3, seed=7),
+            lambda: build(task.head.outputs, layers=3, seed=7),
         )
         return Trainer(
             Accelerator(cpu=True),
-            build(task.outputs, seed=seed) if model is None else model,
+            build(task.head.outputs, seed=seed) if model is None else model,
             task.reader,
             task.data,
             method,

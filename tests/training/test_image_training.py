@@ -20,7 +20,7 @@ from kdbench.inputs.base import Inputs
 from kdbench.methods import Context, CrossEntropy, KDObjective, Leg, LogitMSE, Outputs, Stage
 from kdbench.methods.augment.base import AugmenterContext, Batch
 from kdbench.methods.stages import TeacherRef
-from kdbench.models.build import load_classifier
+from kdbench.models.build import load_model
 from kdbench.training.trainer import Trainer
 from tests.training.conftest import tiny_network
 
@@ -76,7 +76,7 @@ class FirstBatch:
         rows = trainer.stream.batch(0)
         inputs = task.data.train.collate(rows, trainer.teaching.view(0))["pixel_values"]
         labels = torch.from_numpy(task.data.train.labels[rows])
-        return cls(rows, inputs, labels, copy.deepcopy(trainer.model).train(), load_classifier(task.folders[BEST][1]))
+        return cls(rows, inputs, labels, copy.deepcopy(trainer.model).train(), load_model(task.folders[BEST][1]))
 
     def logits(self, inputs: Tensor) -> Tensor:
         """The student's; each call moves its running statistics, which training mode does not read."""

@@ -14,7 +14,7 @@ from kdbench.artifacts import ArtifactCache
 from kdbench.checks.training import TinyTask
 from kdbench.inputs.text import EncodedTexts
 from kdbench.methods.stages import TeacherRef
-from kdbench.models.build import load_classifier
+from kdbench.models.build import load_model
 from kdbench.training.predict import predict, to_predictions
 from kdbench.training.teachers import TeacherBank
 
@@ -36,7 +36,7 @@ def _permuted(data: EncodedTexts, order: np.ndarray) -> EncodedTexts:
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_predictions_are_those_of_each_row_alone(task: TinyTask, batch_size: int) -> None:
     """Padding and batch-mates do not matter; results come in the order of the rows, in float32."""
-    model = load_classifier(task.folders[TeacherRef("checkpoint", 0)][1])
+    model = load_model(task.folders[TeacherRef("checkpoint", 0)][1])
     found = predict(model, task.data.train, batch_size)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, _alone(model, task.data.train), atol=1e-5)
@@ -44,7 +44,7 @@ def test_predictions_are_those_of_each_row_alone(task: TinyTask, batch_size: int
 
 def test_predictions_do_not_depend_on_the_order_of_rows(task: TinyTask) -> None:
     """A permuted split gives permuted logits."""
-    model = load_classifier(task.folders[TeacherRef("checkpoint", 0)][1])
+    model = load_model(task.folders[TeacherRef("checkpoint", 0)][1])
     order = np.random.default_rng(0).permutation(len(task.data.train))
     found = predict(model, _permuted(task.data.train, order), 8)
     np.testing.assert_allclose(found, predict(model, task.data.train, 8)[order], atol=1e-5)
@@ -73,7 +73,7 @@ def _bank(task: TinyTask, folder: Path, **changes: Any) -> TeacherBank:
 @pytest.mark.parametrize("ref", [TeacherRef("checkpoint", 0), TeacherRef("checkpoint", 2), TeacherRef("assistant", 0)])
 def test_cached_logits_equal_a_live_forward(task: TinyTask, tmp_path: Path, ref: TeacherRef) -> None:
     """Of the right checkpoint, row by row; the first time and from the cache."""
-    expected = _alone(load_classifier(task.folders[ref][1]), task.data.train)
+    expected = _alone(load_model(task.folders[ref][1]), task.data.train)
     for _ in range(2):
         found = _bank(task, tmp_path).logits(ref)
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)

@@ -117,8 +117,8 @@ def test_the_seed_decides_everything(make_trainer: Callable[..., Trainer], task:
 
 def _fresh(task: TinyTask) -> Any:
     from kdbench.locations import Locations
-    from kdbench.models.build import build_classifier
+    from kdbench.models.build import Head, build_model
     from kdbench.models.spec import ModelSource, ModelSpec, TinyBert
 
     spec = ModelSpec(name="tiny", source=ModelSource(tiny=TinyBert(layers=2, hidden=16)))
-    return build_classifier(spec, task.outputs, False, Locations(offline=True), seed=1)
+    return build_model(spec, Head("text-classification", task.head.outputs), Locations(offline=True), seed=1)

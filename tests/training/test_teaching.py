@@ -76,9 +76,9 @@ def test_cached_answers_equal_live_ones_on_the_same_view(
     for update in (0, trainer.stream.per_epoch):
         rows, view = trainer.stream.batch(update), teaching.view(update)
         live = teaching.answers(Stage("s", (leg,), LogitMSE()), leg, trainer.data.train.collate(rows, view))
-        cached = teaching.cached_answers(leg, torch.from_numpy(rows), view)
+        cached = teaching.cached_answers(leg, torch.from_numpy(rows), view, {})
         torch.testing.assert_close(cached.logits, live.logits, atol=1e-5, rtol=1e-4)
-        other = teaching.cached_answers(leg, torch.from_numpy(rows), teaching.view(update + 7 * len(rows)))
+        other = teaching.cached_answers(leg, torch.from_numpy(rows), teaching.view(update + 7 * len(rows)), {})
         assert not torch.allclose(other.logits, live.logits, atol=1e-3)
 
 

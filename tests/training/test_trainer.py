@@ -25,7 +25,7 @@ from kdbench.methods import Context, CrossEntropy, KDObjective, Leg, LogitMSE, O
 from kdbench.methods.augment.base import AugmenterContext, Batch
 from kdbench.methods.registry import METHODS
 from kdbench.methods.stages import TeacherRef
-from kdbench.models.build import load_classifier
+from kdbench.models.build import load_model
 from kdbench.training.predict import predict
 from kdbench.training.state import TrainingData, TrainingError
 from kdbench.training.trainer import Trainer
@@ -179,10 +179,10 @@ def first_update(make_trainer: MakeTrainer, make_model: Any, tmp_path: Path) -> 
         return model.eval()
 
     def run(task: TinyTask, stage: Stage) -> tuple[dict[str, float], np.ndarray, Any]:
-        student, teacher = sharp(task.outputs, 2, 1), sharp(task.outputs, 3, 2)
+        student, teacher = sharp(task.head.outputs, 2, 1), sharp(task.head.outputs, 3, 2)
         teacher.save_pretrained(tmp_path / "teacher")
         task = dataclasses.replace(task, folders={BEST: ("sharp", tmp_path / "teacher")})
-        trainer = make_trainer(task, [stage], model=sharp(task.outputs, 2, 1))
+        trainer = make_trainer(task, [stage], model=sharp(task.head.outputs, 2, 1))
         rows = trainer.stream.batch(0)
         inputs = task.data.train.collate(rows)
         result = trainer.run()
@@ -269,7 +269,7 @@ def test_legs_change_the_teacher_at_the_right_update(make_trainer: MakeTrainer, 
     trainer.run()
     for step, (ref, scale) in enumerate([(legs[0].teacher, 0.5)] * 2 + [(legs[1].teacher, 1.0)]):
         rows = trainer.stream.batch(step)
-        expected = predict(load_classifier(task.folders[ref][1]), task.data.train)[rows] * scale
+        expected = predict(load_model(task.folders[ref][1]), task.data.train)[rows] * scale
         np.testing.assert_allclose(seen[step][1].numpy(), expected, atol=1e-5)
         assert seen[step][0] == pytest.approx(step / 3)
 
@@ -465,8 +465,14 @@ def test_a_loss_that_is_not_finite_stops_the_training(make_trainer: MakeTrainer,
 
 
 def test_training_data_has_no_place_for_the_reported_split() -> None:
-    """Two splits, a metric and the kind: nothing else can be handed over."""
-    assert [field.name for field in dataclasses.fields(TrainingData)] == ["train", "selection", "metric", "regression"]
+    """Two splits, how the second is scored, and the kind: nothing else can be handed over."""
+    assert [field.name for field in dataclasses.fields(TrainingData)] == [
+        "train",
+        "selection",
+        "metric",
+        "score",
+        "regression",
+    ]
 
 
 def test_labels_of_the_selection_split_change_the_choice_but_not_the_training(

@@ -17,6 +17,7 @@ from kdbench.inputs.base import Inputs
 from kdbench.methods.augment.adversarial_embeddings import AdversarialEmbeddings
 from kdbench.methods.augment.base import AugmenterContext, Batch
 from kdbench.methods.augment.inner import autocast, divergence, held_fixed
+from kdbench.models.run import logits_of, run
 
 
 class AdversarialEmbeddingsRun:
@@ -60,7 +61,7 @@ class AdversarialEmbeddingsRun:
         for _ in range(settings.steps - 1):
             current = found[-1].clone().requires_grad_()
             with autocast(student, self.context.precision):
-                logits = student(inputs_embeds=words + current, **others).logits.float()
+                logits = logits_of(run(student, others, inputs_embeds=words + current), others)
                 distance = divergence(
                     "kl", logits, teacher, regression=self.context.regression, temperature=settings.temperature
                 )

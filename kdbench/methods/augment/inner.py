@@ -15,18 +15,25 @@ Divergence = Literal["kl", "soft-ce", "mse"]
 
 
 def divergence(
-    kind: Divergence, student: Tensor, teacher: Tensor, *, regression: bool = False, temperature: float = 1.0
+    kind: Divergence,
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    regression: bool = False,
+    temperature: float = 1.0,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """How far the student is from the teacher, a scalar; the MSE for scores, whatever the kind.
 
     Args:
         kind: KL(pT ‖ pS), the soft cross-entropy of both, or the MSE of the logits.
-        student, teacher: logits, ``(batch, classes)``.
+        student, teacher: logits, ``(…, classes)``.
         regression: whether they are scores.
         temperature: T, of both softmaxes.
+        mask: which logits are real, as in :attr:`kdbench.methods.contract.Context.mask`.
     """
     if regression or kind == "mse":
-        return losses.mse(student, teacher)
+        return losses.mse(student, teacher, mask)
     function = losses.kl_divergence if kind == "kl" else losses.soft_cross_entropy
     return function(student, teacher, temperature)
 

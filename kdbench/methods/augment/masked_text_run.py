@@ -18,12 +18,14 @@ from transformers import PreTrainedModel
 from kdbench.errors import ModelError
 from kdbench.hashing import derive_seed
 from kdbench.inputs.base import Inputs
-from kdbench.inputs.text import TextReader
+from kdbench.inputs.text import TokenReader
 from kdbench.machine import release_memory
 from kdbench.methods.augment.base import AugmenterContext, Batch
 from kdbench.methods.augment.inner import autocast, divergence
 from kdbench.methods.augment.masked_text import MaskedText
 from kdbench.methods.augment.straight_through import StraightThrough, sample_tokens
+from kdbench.methods.contract import Context
+from kdbench.models.run import logits_of, run
 
 ROWS = 64  # hidden states are padded to multiples of this: few shapes, as in batches
 TRIM_EVERY = 5  # vocabulary-sized buffers fragment the heap faster than the trainer trims it
@@ -37,7 +39,7 @@ class MaskedTextRun:
         self.context = context
         self.generator = context.generator(settings.warmup_steps).train()
         self.optimizer = torch.optim.AdamW(self.generator.parameters(), lr=settings.generator_learning_rate)
-        assert isinstance(context.reader, TextReader)
+        assert isinstance(context.reader, TokenReader)
         tokenizer = context.reader.tokenizer
         self.special = torch.tensor(sorted(set(tokenizer.all_special_ids)), device=self.generator.device)
         self.mask_token = int(tokenizer.mask_token_id)
@@ -56,7 +58,7 @@ class MaskedTextRun:
         """x': masked tokens replaced by samples of the generator; the teacher and student read ids."""
         inputs = batch.inputs
         with torch.no_grad(), autocast(self.generator, self.context.precision):
-            masked, holes = self._mask(inputs["input_ids"], ("student", step))
+            masked, holes = self._mask(inputs, ("student", step))
             logits = masked_logits(self.generator, {**inputs, "input_ids": masked}, holes)
             filled = masked.clone()
             filled[holes] = sample_tokens(self._ordinary_only(logits))
@@ -90,7 +92,7 @@ class MaskedTextRun:
         inputs = self.context.batch(self._updates)
         torch.manual_seed(derive_seed("generator", self.context.seed, self._updates))
         with autocast(self.generator, self.context.precision):
-            masked, holes = self._mask(inputs["input_ids"], ("generator", self._updates))
+            masked, holes = self._mask(inputs, ("generator", self._updates))
             logits = masked_logits(self.generator, {**inputs, "input_ids": masked}, holes)
             models = (self.context.student, teacher)
             words = [model.get_input_embeddings().weight for model in models]
@@ -98,7 +100,9 @@ class MaskedTextRun:
             student, target = (
                 _run_filled(model, inputs, holes, filling) for model, filling in zip(models, fillings, strict=True)
             )
-        distance = divergence(self.settings.divergence, student, target, regression=self.context.regression)
+        mask = Context(inputs=inputs).mask
+        regression = self.context.regression
+        distance = divergence(self.settings.divergence, student, target, regression=regression, mask=mask)
         self.optimizer.zero_grad()
         (-distance).backward()
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.settings.generator_clip_norm)
@@ -109,14 +113,18 @@ class MaskedTextRun:
         """No hole is filled with a special token: padding in mid-sentence would shift a RoBERTa's positions."""
         return logits.index_fill(-1, self.special, -torch.inf)
 
-    def _mask(self, ids: Tensor, salt: tuple[str, int]) -> tuple[Tensor, Tensor]:
+    def _mask(self, inputs: Inputs, salt: tuple[str, int]) -> tuple[Tensor, Tensor]:
         """Mask each ordinary token with probability ρ; returns ids and the ``(batch, length)`` holes.
 
-        A batch in which chance picked nothing gets its first ordinary token masked.
+        Questions and answers are not ordinary: what is asked, and what is right, stays. A batch in which chance
+        picked nothing gets its first ordinary token masked.
         """
+        ids = inputs["input_ids"]
         source = torch.Generator().manual_seed(derive_seed("mask", self.context.seed, *salt))
         coins = torch.rand(ids.shape, generator=source).to(ids.device)
         ordinary = ~torch.isin(ids, self.special)
+        if "frozen" in inputs:
+            ordinary &= ~inputs["frozen"]
         holes = ordinary & (coins < self.settings.mask_rate)
         if not holes.any() and ordinary.any():
             first = ordinary.flatten().nonzero()[0]
@@ -129,8 +137,7 @@ def _run_filled(model: PreTrainedModel, inputs: Inputs, holes: Tensor, filling: 
     embedded = model.get_input_embeddings()(inputs["input_ids"])
     embedded = embedded.masked_scatter(holes.unsqueeze(-1), filling.to(embedded.dtype))
     others = {name: value for name, value in inputs.items() if name != "input_ids"}
-    logits: Tensor = model(inputs_embeds=embedded, **others).logits.float()
-    return logits
+    return logits_of(run(model, others, inputs_embeds=embedded), inputs)
 
 
 def masked_logits(model: PreTrainedModel, inputs: Inputs, holes: Tensor) -> Tensor:
@@ -138,7 +145,7 @@ def masked_logits(model: PreTrainedModel, inputs: Inputs, holes: Tensor) -> Tens
 
     The vocabulary projection is most of a small masked-LM's work, so it is done where it is needed.
     """
-    hidden = model.base_model(**inputs).last_hidden_state[holes]
+    hidden = run(model.base_model, inputs).last_hidden_state[holes]
     return _vocabulary_logits(model, F.pad(hidden, (0, 0, 0, -len(hidden) % ROWS)))[: len(hidden)]
 
 

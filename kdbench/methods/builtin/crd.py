@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from kdbench.methods.base import with_defaults
@@ -23,6 +25,7 @@ class CRD(SingleStage):
     """
 
     kinds = CLASSES
+    reasons: ClassVar = {"question-answering": "its negatives are examples of other classes, and answers have none"}
 
     class Config(HintonConfig):
         """Settings of ``crd``."""

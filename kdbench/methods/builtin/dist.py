@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from kdbench.methods.base import with_defaults
@@ -21,6 +23,10 @@ class DIST(SingleStage):
     """
 
     kinds = CLASSES
+    reasons: ClassVar = {
+        "question-answering": "its columns compare the examples of a batch by class, and token i of one text has "
+        "nothing to do with token i of another"
+    }
 
     class Config(SingleStageConfig):
         """Settings of ``dist``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from kdbench.methods.base import with_defaults
@@ -24,6 +26,9 @@ class DKD(SingleStage):
     """
 
     kinds = CLASSES
+    reasons: ClassVar = {
+        "question-answering": "its target is one class among a fixed number; the tokens of a text are others each time"
+    }
 
     class Config(SingleStageConfig):
         """Settings of ``dkd``."""

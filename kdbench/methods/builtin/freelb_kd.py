@@ -11,6 +11,7 @@ from kdbench.methods.builtin.kd import KDConfig
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
 from kdbench.methods.settings import TeacherChoice
+from kdbench.methods.single_stage import TEXT
 from kdbench.methods.stages import Stage, Trajectory
 
 
@@ -28,7 +29,7 @@ class FreeLBKD(Method):
     the released STS-B run; other tasks have 2-3 iterates, steps of 0.03-0.1 and ε of 0.12-0.6.
     """
 
-    kinds = ("text-classification", "text-regression")
+    kinds = TEXT
 
     class Config(TeacherChoice, KDConfig):
         """Settings of ``freelb-kd``."""

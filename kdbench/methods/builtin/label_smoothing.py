@@ -9,17 +9,18 @@ from kdbench.methods.base import Method, MethodConfig, with_defaults
 from kdbench.methods.objectives import CrossEntropy
 from kdbench.methods.registry import register_method
 from kdbench.methods.schedules import constant
+from kdbench.methods.single_stage import CHOICES
 from kdbench.methods.stages import Stage, Trajectory
 
 
 @register_method("label-smoothing", cite="Szegedy et al., CVPR 2016")
 class LabelSmoothing(Method):
-    """L = CE(y', zS) with y' = (1-s)·y + s/C: a control without a teacher. For classes only.
+    """L = CE(y', zS) with y' = (1-s)·y + s/C: a control without a teacher. For classes and for positions of answers.
 
     On images 200 epochs, as the students of ``kd`` have.
     """
 
-    kinds = ("text-classification", "image-classification")
+    kinds = CHOICES
 
     class Config(MethodConfig):
         """Settings of ``label-smoothing``."""

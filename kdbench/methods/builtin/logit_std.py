@@ -7,7 +7,7 @@ from pydantic import Field
 from kdbench.methods.base import with_defaults
 from kdbench.methods.objectives import StandardizedKD
 from kdbench.methods.registry import register_method
-from kdbench.methods.single_stage import CLASSES, HintonConfig, SingleStage
+from kdbench.methods.single_stage import CHOICES, HintonConfig, SingleStage
 
 
 @register_method("logit-std", cite="Sun et al., CVPR 2024, arXiv:2403.01427")
@@ -20,7 +20,7 @@ class LogitStandardization(SingleStage):
     With two classes Z is ±0.71 whatever the logits: only the teacher's order is left, without a gradient.
     """
 
-    kinds = CLASSES
+    kinds = CHOICES
 
     class Config(HintonConfig):
         """Settings of ``logit-std``."""

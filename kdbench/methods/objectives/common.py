@@ -20,7 +20,7 @@ def supervised_loss(student: Outputs, labels: Tensor, context: Context, smoothin
 
     if context.regression:
         return losses.mse(student.logits.squeeze(-1), labels)
-    return losses.cross_entropy(student.logits, labels, smoothing)
+    return losses.cross_entropy(student.logits, labels, smoothing, context.mask)
 
 
 def hinton_loss(student: Outputs, teacher: Outputs, context: Context, temperature: float) -> Tensor:

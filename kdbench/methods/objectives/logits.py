@@ -73,7 +73,7 @@ class LogitMSE(WithTeacher):
         """(1-α)·MSE over batch and classes."""
         from kdbench.methods import losses
 
-        return {"soft": (1 - self.alpha) * losses.mse(student.logits, teacher.logits)}
+        return {"soft": (1 - self.alpha) * losses.mse(student.logits, teacher.logits, context.mask)}
 
 
 @dataclass(frozen=True)
@@ -170,5 +170,5 @@ class StandardizedKD(HintonTerms):
         """kd·T²·KL of the z-scores."""
         from kdbench.methods import losses
 
-        standard = [Outputs(losses.standardized(outputs.logits)) for outputs in (student, teacher)]
+        standard = [Outputs(losses.standardized(outputs.logits, context.mask)) for outputs in (student, teacher)]
         return {"soft": self.kd_weight * hinton_loss(standard[0], standard[1], context, self.temperature)}

@@ -13,6 +13,7 @@ from kdbench.record import Record
 from kdbench.reports.studies.comparison import Difference, Outcomes, compare
 from kdbench.reports.table import Leaderboard, Value
 from kdbench.rows import TEACHER, Row
+from kdbench.stats.sufficient import outcome_column
 from kdbench.store import Store
 
 _EXAMPLES = "examples.parquet"
@@ -86,19 +87,20 @@ class Evidence:
         """Predictions of all seeds on the reported split; nothing unless all are there, on the same examples."""
         place = (pair, task, method)
         if place not in self._outcomes:
-            self._outcomes[place] = self._read(self.rows(*place, "in_domain"))
+            column = outcome_column(self.board.primary(task))
+            self._outcomes[place] = self._read(self.rows(*place, "in_domain"), column)
         return self._outcomes[place]
 
-    def _read(self, rows: list[Row]) -> Outcomes | None:
+    def _read(self, rows: list[Row], column: str) -> Outcomes | None:
         records = [self.board.records.get(row.key) for row in rows]
         if not rows or not all(record and _EXAMPLES in record.files for record in records):
             return None
-        columns = ["id", "label", "prediction"]
+        columns = ["id", "label", column]
         tables = [pd.read_parquet(self.store.cell(row.key) / _EXAMPLES, columns=columns) for row in rows]
         ids = tuple(map(str, tables[0]["id"]))
         if any(tuple(map(str, table["id"])) != ids for table in tables):
             return None
-        predictions = np.stack([table["prediction"].to_numpy() for table in tables])
+        predictions = np.stack([table[column].to_numpy() for table in tables])
         return Outcomes(tuple(row.seed for row in rows), ids, predictions, tables[0]["label"].to_numpy())
 
     def _metrics(self, row: Row) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""Answers that are spans of a context: read from logits (:mod:`.decoding`), scored (:mod:`.metrics`)."""

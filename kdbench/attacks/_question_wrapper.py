@@ -1,0 +1,113 @@
+"""The reader of questions as TextAttack sees it, and what makes its answer wrong. Imports TextAttack.
+
+Only for use inside ``_library.session``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from textattack.goal_function_results import TextToTextGoalFunctionResult
+from textattack.goal_functions import GoalFunction
+from textattack.models.wrappers import ModelWrapper
+
+from kdbench.answers.metrics import exact_match, token_f1
+from kdbench.errors import AttackError
+
+if TYPE_CHECKING:
+    from kdbench.attacks.questions import QuestionExample, QuestionVictim
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a victim answered to one question, measured against the references.
+
+    Attributes:
+        answer: its best answer.
+        f1: token F1 of it.
+        exact_match: whether it is one of the references, 0 or 1.
+        expected_f1: mean token F1 of all answers it thinks of, weighted by their probabilities.
+    """
+
+    answer: str
+    f1: float
+    exact_match: float
+    expected_f1: float
+
+
+class WrongAnswer(GoalFunction):  # type: ignore[misc]
+    """The best answer's token F1 falls below ``f1_below`` of the wrapper.
+
+    The best answer stays the same for most perturbations, so a search by its F1 would walk on a plain. The
+    score is therefore one minus the *expected* F1, which moves with the probability of every answer.
+    """
+
+    def _is_goal_complete(self, model_output: Answered, _: Any) -> bool:
+        return bool(model_output.f1 < self.model.f1_below)
+
+    def _get_score(self, model_output: Answered, _: Any) -> float:
+        return 1 - model_output.expected_f1
+
+    def _goal_function_result_type(self) -> type:
+        return TextToTextGoalFunctionResult  # type: ignore[no-any-return]
+
+    def _process_model_outputs(self, inputs: Sequence[Any], outputs: list[Answered]) -> list[Answered]:
+        return outputs
+
+
+class QuestionWrapper(ModelWrapper):  # type: ignore[misc]
+    """Asks the victim TextAttack's questions about the example's context, and measures its answers.
+
+    Attributes:
+        references: the example's reference answers.
+        f1_below: the attack's goal.
+    """
+
+    goal = WrongAnswer
+    tail = ""
+    references: tuple[str, ...] = ()
+    _context: str
+
+    def __init__(self, victim: QuestionVictim, f1_below: float) -> None:
+        self.model = victim  # TextAttack looks at its class only
+        self.f1_below = f1_below
+        self._f1: dict[str, float] = {}
+
+    def show(self, example: QuestionExample) -> tuple[str, int | str]:
+        """Begin the next example; returns its question and its first reference answer."""
+        self.references = example.answers
+        self._context = example.context
+        self._f1 = {}
+        return example.question, example.answers[0]
+
+    def __call__(self, text_input_list: list[str], **kwargs: Any) -> list[Answered]:
+        """What the victim answers to each question."""
+        distinct = list(dict.fromkeys(text_input_list))
+        answers = self.model.answers([part + self.tail for part in distinct], self._context)
+        if len(answers) != len(distinct):
+            raise AttackError(f"the victim answered {len(answers)} of {len(distinct)} questions")
+        measured = dict(zip(distinct, map(self._measure, answers), strict=True))
+        return [measured[text] for text in text_input_list]
+
+    def _measure(self, answers: Sequence[tuple[str, float]]) -> Answered:
+        total = math.fsum(probability for _, probability in answers)
+        if not (0 < total < math.inf) or any(probability < 0 for _, probability in answers):
+            raise AttackError(
+                "the victim's answers to a question need probabilities: not negative, finite, and not all zero"
+            )
+        best = answers[0][0]
+        return Answered(
+            answer=best,
+            f1=self._token_f1(best),
+            exact_match=exact_match(best, self.references),
+            expected_f1=math.fsum(self._token_f1(answer) * share for answer, share in answers) / total,
+        )
+
+    def _token_f1(self, answer: str) -> float:
+        """Remembered for the example: a victim finds the same few spans again and again."""
+        if answer not in self._f1:
+            self._f1[answer] = token_f1(answer, self.references)
+        return self._f1[answer]

@@ -1,0 +1,81 @@
+"""Attacks on questions, as an evaluation: the victim, and what is kept of every question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+import pandas as pd
+from transformers import PreTrainedModel
+
+from kdbench.answers.decoding import Windows, decode, nbest_texts
+from kdbench.attacks.outcomes import summarize_questions
+from kdbench.attacks.questions import QuestionExample, attack_questions
+from kdbench.attacks.spec import AttackSpec
+from kdbench.cells.common import pick_device
+from kdbench.cells.data import load_trained
+from kdbench.cells.job import CellResult, Job
+from kdbench.evaluations.outcomes import EXAMPLES_FILE
+from kdbench.evaluations.sample import attacked_examples
+from kdbench.inputs.base import Reader
+from kdbench.inputs.spans import SpanReader
+from kdbench.tasks.dataset import SpanExamples
+from kdbench.training.predict import predict
+
+
+class Victim:
+    """A trained reader as attacks see it: questions in, n-best answers out, fp32, padded to the longest query."""
+
+    def __init__(self, model: PreTrainedModel, reader: Reader) -> None:
+        assert isinstance(reader, SpanReader)
+        self.model = model
+        self.reader = replace(reader, cache=None)  # no query is ever asked again
+
+    def answers(self, questions: Sequence[str], context: str) -> list[list[tuple[str, float]]]:
+        """n-best answers of each question, best first, with their probabilities."""
+        count = len(questions)
+        rows = SpanExamples(
+            ids=[""] * count,
+            labels=np.zeros(count, np.int64),
+            groups=None,
+            texts=list(questions),
+            pairs=[context] * count,
+            answers=[()] * count,
+            answer_starts=[()] * count,
+        )
+        data = self.reader.encode(rows)
+        windows = Windows(data.starts, data.examples, data.context, data.offsets)
+        found = decode(predict(self.model, data, batch_size=32), windows, count, self.reader.form)
+        shares = np.split(found.probability, found.first[1:-1])
+        texts = nbest_texts(found, rows.pairs or [])
+        return [list(zip(names, values.tolist(), strict=True)) for names, values in zip(texts, shares, strict=True)]
+
+
+def run(job: Job) -> CellResult:
+    """Token F1 and exact match under attack, success rate, queries and perturbed words, over answerable questions."""
+    spec = job.spec
+    model, reader = load_trained(job)
+    examples = attacked_examples(job)
+    assert isinstance(examples, SpanExamples)
+    rows = zip(examples.ids, examples.texts, examples.pairs or [], examples.answers, strict=True)
+    targets = [QuestionExample(*row) for row in rows]
+    attack = AttackSpec.model_validate(spec["attack"])
+    outcomes = attack_questions(
+        Victim(model.to(pick_device(job)), reader),
+        targets,
+        attack,
+        query_budget=spec["query_budget"],
+        seed=spec["seed"],
+        directories=job.locations.assets(),
+        progress=lambda done: job.report(
+            {"stage": f"attack {attack.name}", "step": done, "total": len(targets), "terms": {}}
+        ),
+    )
+    pd.DataFrame([asdict(outcome) for outcome in outcomes]).to_parquet(job.out / EXAMPLES_FILE)
+    summary = summarize_questions(outcomes)
+    return CellResult(
+        metrics={name: float(value) for name, value in summary.items() if name != "examples"},
+        details={"examples": len(outcomes)},
+        cost={"queries": sum(outcome.queries for outcome in outcomes)},
+    )

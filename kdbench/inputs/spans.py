@@ -1,0 +1,252 @@
+"""Questions about contexts: windows of tokens, and where in them the answers stand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from kdbench.artifacts import ArtifactCache
+from kdbench.errors import DataError, ModelError
+from kdbench.hashing import digest
+from kdbench.inputs.base import CLOSED, Inputs
+from kdbench.inputs.text import EncodedTexts, TokenReader, padded_width, ranges
+from kdbench.inputs.windows import Cuts, Tokens, assemble, cut, distinct, pair_template, tokenise
+from kdbench.tasks.dataset import SpanExamples
+from kdbench.tasks.spec import SpanFormat
+
+COMPACT = {"tokens": np.int32, "types": np.int8}
+"""How wide numbers are on disk, where that is less than in memory."""
+
+
+@dataclass(frozen=True)
+class EncodedSpans(EncodedTexts):
+    """A split of questions, cut into windows: the start, the question, a part of the context. A row is a window.
+
+    Attributes:
+        labels: ``(windows, 2)`` int64 positions in the window of the first and the last token of the answer; (0, 0),
+            the token that stands for no answer, where the window does not hold the whole of one.
+        examples: ``(windows,)`` int64 question of each window; windows of a question are neighbours.
+        context: ``(windows, 2)`` int64 positions of the first token of the context and of the first after it.
+        offsets: ``(total, 2)`` int32 characters of the context where each token starts and ends; (0, 0) for tokens
+            that are not of the context.
+        questions: how many there are.
+    """
+
+    examples: np.ndarray
+    context: np.ndarray
+    offsets: np.ndarray
+    questions: int
+
+    def collate(self, rows: np.ndarray, view: int | None = None) -> Inputs:
+        """Model inputs of some windows, and two masks, ``(batch, width)`` bool.
+
+        ``answerable``: the first token and those of the context. ``frozen``: what augmenters must leave as it is, that
+        is all but the context, and in the context the answer.
+        """
+        inputs = super().collate(rows, view)
+        position = np.arange(inputs["input_ids"].shape[1])
+        first, stop = self.context[rows].T[:, :, None]
+        start, end = self.labels[rows].T[:, :, None]
+        context = (position >= first) & (position < stop)
+        answer = (position >= start) & (position <= end)  # without one the first token, which is frozen anyway
+        inputs["answerable"] = torch.from_numpy(context | (position == 0))
+        inputs["frozen"] = torch.from_numpy(~context | answer)
+        return inputs
+
+    def new_logits(self, width: int) -> np.ndarray:
+        """``(total, width)``: one row for each token of each window, so that nothing is kept of padding."""
+        return np.empty((len(self.tokens), width), dtype=np.float32)
+
+    def put_logits(self, store: np.ndarray, rows: np.ndarray, logits: np.ndarray) -> None:
+        """``logits`` are ``(batch, width, tokens)``, tokens as in ``collate(rows)``."""
+        lengths = self.lengths[rows]
+        real = np.arange(logits.shape[2]) < lengths[:, None]
+        store[ranges(self.starts[rows], lengths)] = logits.transpose(0, 2, 1)[real]
+
+    def pick_logits(self, store: Tensor, rows: Tensor) -> Tensor:
+        """``(batch, width, tokens)``, tokens as in ``collate(rows)``; padding is closed.
+
+        ``rows`` on the CPU spare a wait for the device: how wide the batch is must be known here.
+        """
+        chosen = rows.cpu().numpy()
+        lengths = self.lengths[chosen]
+        position = torch.arange(padded_width(lengths), device=store.device)
+        starts, sizes = (torch.from_numpy(x)[:, None].to(store.device) for x in (self.starts[chosen], lengths))
+        places = (starts + position).clamp_(max=len(store) - 1)
+        padding = (position >= sizes)[:, None, :]
+        return store[places].transpose(1, 2).masked_fill(padding, CLOSED)
+
+
+@dataclass(frozen=True)
+class SpanReader(TokenReader):
+    """How questions about contexts are read.
+
+    Attributes:
+        form: how contexts are cut into windows.
+        cache: keeps encoded splits on disk for whoever reads the same texts in the same way.
+    """
+
+    form: SpanFormat
+    cache: ArtifactCache | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a tokenizer that cannot tell which characters a token covers.
+
+        Raises:
+            ModelError: it is not a fast one.
+        """
+        if not self.tokenizer.is_fast:
+            raise ModelError(
+                f"{type(self.tokenizer).__name__}: cannot tell which characters a token covers: "
+                "choose a model with a fast tokenizer"
+            )
+
+    def encode(self, examples: SpanExamples) -> EncodedSpans:
+        """Tokenise a split, or load what was made of it before.
+
+        The answer that is trained is the first reference.
+
+        Raises:
+            DataError: an answer does not stand in its context, or ``max_length`` leaves no room for a context.
+            ModelError: the tokenizer does not suit question answering.
+        """
+        spans = answer_spans(examples)
+        arrays = self._tokenise(examples, spans) if self.cache is None else self._cached(self.cache, examples, spans)
+        return EncodedSpans(
+            tokens=arrays["tokens"].astype(np.int64),
+            types=arrays["types"].astype(np.int64) if "types" in arrays else None,
+            starts=arrays["starts"],
+            labels=arrays["labels"],
+            pad=int(self.tokenizer.pad_token_id),
+            examples=arrays["examples"],
+            context=arrays["context"],
+            offsets=arrays["offsets"],
+            questions=len(examples),
+        )
+
+    @property
+    def _longest(self) -> int:
+        return min(self.max_length, int(self.tokenizer.model_max_length))
+
+    def _cached(self, cache: ArtifactCache, examples: SpanExamples, spans: np.ndarray) -> dict[str, np.ndarray]:
+        key = {
+            "version": 1,  # of this module and of windows.py
+            "questions": examples.texts,
+            "contexts": examples.pairs,
+            "answers": spans.tolist(),
+            "max_length": self._longest,
+            "stride": self.form.stride,
+            "max_question": self.form.max_question,
+            "tokenizer": tokenizer_digest(self.tokenizer),
+        }
+
+        def produce(folder: Path) -> None:
+            save_file(self._tokenise(examples, spans), folder / "windows.safetensors")
+
+        folder = cache.get("features", key, produce)
+        try:
+            arrays: dict[str, np.ndarray] = load_file(folder / "windows.safetensors")
+        except (OSError, SafetensorError):  # damaged, or deleted just now
+            return self._tokenise(examples, spans)
+        return arrays
+
+    def _tokenise(self, examples: SpanExamples, spans: np.ndarray) -> dict[str, np.ndarray]:
+        """The arrays of an :class:`EncodedSpans`, as narrow as they are on disk."""
+        template = pair_template(self.tokenizer)
+        distinct_questions, asked = distinct(examples.texts)
+        distinct_contexts, about = distinct(examples.pairs or [])
+        questions = tokenise(self.tokenizer, distinct_questions).heads(self.form.max_question)
+        contexts = tokenise(self.tokenizer, distinct_contexts, offsets=True)
+        rooms = self._longest - template.size - questions.lengths[asked]
+        cuts = cut(contexts.lengths[about], rooms, self.form.stride)
+        windows = assemble(template, questions, contexts, asked, about, cuts)
+        arrays = {
+            "tokens": windows.tokens,
+            "types": windows.types,
+            "starts": windows.starts,
+            "labels": locate(answer_tokens(spans, contexts, about), cuts, windows.context[:, 0]),
+            "examples": cuts.examples,
+            "context": windows.context,
+            "offsets": windows.offsets,
+        }
+        if "token_type_ids" not in self.tokenizer.model_input_names:
+            del arrays["types"]
+        return {name: values.astype(COMPACT.get(name, values.dtype)) for name, values in arrays.items()}
+
+
+def answer_spans(examples: SpanExamples) -> np.ndarray:
+    """Characters of each question's first reference, ``(n, 2)`` int64 start and stop; (0, 0) without one.
+
+    White space around an answer does not count, neither in its text nor where it starts.
+
+    Raises:
+        DataError: an answer does not stand where it is said to.
+    """
+    spans = np.zeros((len(examples), 2), dtype=np.int64)
+    for row, (context, answers, starts) in enumerate(
+        zip(examples.pairs or [], examples.answers, examples.answer_starts, strict=True)
+    ):
+        if not answers:
+            continue
+        text, start = answers[0].strip(), starts[0]
+        while start < len(context) and context[start].isspace():
+            start += 1
+        if not text or starts[0] < 0 or not context.startswith(text, start):
+            raise DataError(
+                f"question {examples.ids[row]}: its answer {answers[0]!r} does not stand at character {starts[0]} of "
+                "its context: correct or drop the row"
+            )
+        spans[row] = start, start + len(text)
+    return spans
+
+
+def answer_tokens(spans: np.ndarray, contexts: Tokens, about: np.ndarray) -> np.ndarray:
+    """Tokens of the contexts that share a character with each span, ``(n, 2)`` the first and the first after them.
+
+    The two are equal or reversed where there are none.
+
+    Args:
+        spans: ``(n, 2)`` characters.
+        about: ``(n,)`` which context a span is of.
+    """
+    assert contexts.offsets is not None
+    # every context gets a stretch of the number line, so that one search in sorted numbers serves all
+    stretch = 1 + max(contexts.offsets.max(initial=0), spans.max(initial=0))
+    places = contexts.offsets + stretch * np.repeat(np.arange(len(contexts.lengths)), contexts.lengths)[:, None]
+    wanted = spans + stretch * about[:, None]
+    first = np.searchsorted(places[:, 1], wanted[:, 0], side="right")
+    stop = np.searchsorted(places[:, 0], wanted[:, 1], side="left")
+    found: np.ndarray = np.stack([first, stop], axis=1) - contexts.starts[about][:, None]
+    return found
+
+
+def locate(answers: np.ndarray, cuts: Cuts, begins: np.ndarray) -> np.ndarray:
+    """First and last token of the answer in each window, ``(windows, 2)`` int64; (0, 0) where it is not whole.
+
+    Args:
+        answers: ``(n, 2)`` from :func:`answer_tokens`.
+        begins: ``(windows,)`` positions of the first context token.
+    """
+    first, stop = answers[cuts.examples].T
+    whole = (first < stop) & (first >= cuts.first) & (stop <= cuts.stop)
+    inside = np.stack([first, stop - 1], axis=1) + (begins - cuts.first)[:, None]
+    labels: np.ndarray = np.where(whole[:, None], inside, 0)
+    return labels
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Of everything that decides about token ids and offsets, whatever the tokenizer was used for before."""
+    state: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    del state["truncation"], state["padding"]  # left over from the latest call
+    names = [type(tokenizer).__name__, *tokenizer.model_input_names]
+    return digest([state, names, version("tokenizers")])
