@@ -16,7 +16,7 @@ from kdbench.hashing import digest
 from kdbench.locations import Locations
 from kdbench.methods.base import Method, MethodCost
 from kdbench.methods.kinds import Modality
-from kdbench.methods.registry import METHODS
+from kdbench.methods.registry import METHODS, reason_against
 from kdbench.methods.stages import Trajectory
 from kdbench.models.locate import locate_model
 from kdbench.models.spec import ModelSpec, PairSpec
@@ -196,7 +196,9 @@ class _Planner:
     def _lacking(self, name: str, method: Method | None, task: TaskSpec, pair: PairSpec) -> str:
         """Why a method is left out here, or nothing."""
         if method is None:
-            return f"{name} is not defined for {task.kind}"
+            entry = self.suite.methods.get(name)
+            reason = reason_against(entry.method if entry else name, task.kind)
+            return f"{name} is not defined for {task.kind}" + (f" ({reason})" if reason else "")
         if method.needs_assistant and not pair.assistants:
             return f"{name} needs an assistant, and pair {pair.name} names none"
         return ""

@@ -45,7 +45,8 @@ def _method_rows() -> list[Row]:
 def _describe_method(expression: str) -> Row:
     from kdbench.budget import Updates
     from kdbench.errors import MethodError
-    from kdbench.methods.registry import METHODS, supported_kinds
+    from kdbench.methods.kinds import KINDS
+    from kdbench.methods.registry import METHODS, reason_against, supported_kinds
     from kdbench.methods.stages import Trajectory
 
     kinds = supported_kinds(expression)
@@ -54,6 +55,7 @@ def _describe_method(expression: str) -> Row:
     updates, trajectory = Updates(1000, 100), Trajectory.nominal(6, assistants=1)
     methods = {kind: METHODS.build(expression, kind=kind) for kind in kinds}
     parts = methods[kinds[0]].parts()
+    refused = {kind: reason for kind in KINDS if (reason := reason_against(expression, kind))}
     plans: dict[str, Row] = {}
     for kind, method in methods.items():
         stages = [
@@ -76,6 +78,7 @@ def _describe_method(expression: str) -> Row:
         "source": ", ".join(METHODS.source(part.name) for part in parts),
         "cite": "; ".join(part.cite for part in parts),
         "tasks": kinds,
+        **({"not for": refused} if refused else {}),
         "formula": "\n\n".join(_clean(part.__doc__) for part in map(type, parts)),
         **_by_modality(plans),
     }

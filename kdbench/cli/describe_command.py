@@ -49,5 +49,6 @@ def _show(description: dict[str, Any]) -> None:
         elif isinstance(value, str):
             console.print(f"{title}:\n{value}\n", markup=False, soft_wrap=True)
         else:
-            text = yaml.safe_dump({title: value}, sort_keys=False, allow_unicode=True, default_flow_style=None)
+            flow = None if isinstance(value, dict | list) else False  # a lone scalar is no mapping in braces
+            text = yaml.safe_dump({title: value}, sort_keys=False, allow_unicode=True, default_flow_style=flow)
             console.print(text.rstrip(), markup=False, soft_wrap=True)

@@ -181,6 +181,13 @@ def supported_kinds(expression: str) -> list[Kind]:
     return [kind for kind in KINDS if all(kind in cls.kinds for cls in classes)]
 
 
+def reason_against(expression: str, kind: str) -> str:
+    """Why a part of ``annealing`` or ``prokd+mate`` is not defined for a kind of task, as far as one tells."""
+    names = [name.strip() for name in expression.split("+")]
+    reasons = [METHODS.get(name).reasons.get(kind) for name in names if name in METHODS.names()]
+    return "; ".join(reason for reason in reasons if reason)
+
+
 def register_method(name: str, *, cite: str = "") -> Callable[[MethodT], MethodT]:
     """Class decorator that names a method and makes it known to this process.
 
