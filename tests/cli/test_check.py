@@ -66,6 +66,12 @@ class Remembers(Broken):
         return [Stage("only", constant(budget.total), CrossEntropy(smoothing=0.1 * min(self.calls, 9)))]
 
 
+@register_method("dilutes")
+class Dilutes(Broken):
+    kinds = ("question-answering",)
+    objective = Soft(lambda student, teacher: (student - teacher).square().mean())
+
+
 @register_method("overspends")
 class Overspends(Broken):
     def stages(self, budget, trajectory):
@@ -77,6 +83,7 @@ VIOLATIONS = {
     "throws-dice": ("deterministic", "the same seed gives another student"),
     "looks-at-the-first": ("objective", "stage only: the loss depends on the order of the batch"),
     "remembers": ("deterministic", "it keeps state between runs"),
+    "dilutes": ("objective", "stage only: the loss depends on how far a batch is padded"),
     "overspends": ("spends", "stages take 36 updates of a budget of 12: use budget.split()"),
 }
 
