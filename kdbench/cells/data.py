@@ -18,11 +18,11 @@ from kdbench.inputs.text import TextReader
 from kdbench.methods.kinds import modality
 from kdbench.models.build import Head, load_model, load_tokenizer
 from kdbench.models.spec import ModelSource, ModelSpec
-from kdbench.predictions import read_predictions
 from kdbench.tasks.dataset import ImageExamples, SpanExamples, TextExamples, carve_selection, to_examples
 from kdbench.tasks.questions import to_questions
 from kdbench.tasks.sources import Located, locate, read
 from kdbench.tasks.spec import Columns, DataSource, ImageFormat, SpanFormat, head_width
+from kdbench.training.data import training_data
 from kdbench.training.state import TrainingData
 
 AnyExamples = TextExamples | SpanExamples | ImageExamples
@@ -53,14 +53,7 @@ def load_training(job: Job, reader: Reader) -> TrainingData:
     selection = task["selection"]
     train, held = carve_selection(examples, selection["fraction"], selection["max_examples"])
     train = train.sample(job.spec["budget"]["max_train"], "train-limit")
-    encoded = reader.encode(held)
-    return TrainingData(
-        train=reader.encode(train),
-        selection=encoded,
-        metric=selection["metric"],
-        score=lambda logits: read_predictions(task, held, encoded, logits).score(selection["metric"]),
-        regression=task["kind"] == "text-regression",
-    )
+    return training_data(task, selection["metric"], train, held, reader)
 
 
 def load_trained(job: Job) -> tuple[PreTrainedModel, Reader]:

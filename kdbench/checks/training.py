@@ -26,11 +26,11 @@ from kdbench.methods.stages import TeacherRef, Trajectory
 from kdbench.models.build import Head, build_generator, build_model
 from kdbench.models.spec import ModelSource, ModelSpec, NetSpec, TinyBert
 from kdbench.models.tiny import tiny_tokenizer
-from kdbench.predictions import read_predictions
 from kdbench.tasks.dataset import Examples, carve_selection, to_examples
 from kdbench.tasks.packaged.optdigits import SOURCE as OPTDIGITS
 from kdbench.tasks.questions import to_questions
 from kdbench.tasks.spec import Columns, ImageFormat, SpanFormat
+from kdbench.training.data import training_data
 from kdbench.training.state import TrainingData
 from kdbench.training.teachers import TeacherBank
 from kdbench.training.trainer import Trainer
@@ -137,14 +137,8 @@ def train(method: Method, task: TinyTask, *, seed: int, updates: int) -> TinyRun
 
 def _tiny_data(kind: str, reader: Reader, examples: Examples) -> TrainingData:
     train, selection = carve_selection(examples, 0.2, 100)
-    encoded = reader.encode(selection)
     metric = {"text-regression": "pearson", "question-answering": "token_f1"}.get(kind, "accuracy")
-    view = {"kind": kind, "spans": _SPANS.model_dump()}
-
-    def score(logits: np.ndarray) -> float:
-        return read_predictions(view, selection, encoded, logits).score(metric)
-
-    return TrainingData(reader.encode(train), encoded, metric, score, kind == "text-regression")
+    return training_data({"kind": kind, "spans": _SPANS.model_dump()}, metric, train, selection, reader)
 
 
 def _tiny_examples(kind: str, scratch: Path) -> tuple[Reader, Examples]:

@@ -6,6 +6,8 @@
 (d) seconds of a finished suite's rerun
 (e) throughput of the trainer / bare PyTorch loop over the same augmented batches, images
 (f) peak memory of workers that train on images
+(g) windows of 10,000 questions: transformers' overflow call / ours, ours / loading them from the cache
+(h) seconds that decoding 10,000 windows takes, and the prediction itself relative to it
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import images, texts
+from tests.benchmarks import images, questions, texts
 from tests.benchmarks.measure import Effort
 
 
@@ -37,7 +39,7 @@ def main() -> None:
     options.add_argument("--store", type=Path, default=Path(".kdbench/store"), help="a finished quickstart, for (d)")
     options.add_argument("--steps", type=int, default=40, help="updates in each measurement")
     options.add_argument("--rounds", type=int, default=5, help="pairs of measurements, after one of warm-up")
-    options.add_argument("--only", default="abcdef", help="letters of what to measure: abc go together [all]")
+    options.add_argument("--only", default="abcdefgh", help="letters of what to measure: abc go together [all]")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     effort = Effort(chosen.steps, chosen.rounds)
@@ -49,6 +51,10 @@ def main() -> None:
         images.measure(effort)
     if "f" in chosen.only:
         images.measure_memory()
+    if "g" in chosen.only:
+        questions.measure_windows(chosen.rounds)
+    if "h" in chosen.only:
+        questions.measure_decoding(chosen.rounds)
 
 
 if __name__ == "__main__":

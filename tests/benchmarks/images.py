@@ -24,6 +24,7 @@ from kdbench.models.spec import ModelSource, ModelSpec, NetSpec
 from kdbench.tasks.dataset import carve_selection, to_examples
 from kdbench.tasks.sources import Located, locate, read
 from kdbench.tasks.spec import TASKS
+from kdbench.training.data import training_data
 from kdbench.training.state import TrainingData
 from tests.benchmarks.measure import SEED, Effort, show, trainer_seconds
 
@@ -85,7 +86,7 @@ def _load(located: Located) -> TrainingData:
     examples = to_examples(read(located, HERE), TASK.columns, TASK.labels, {}, "cifar10").sample(10_000, "bench")
     train, selection = carve_selection(examples, 0.05, 64)
     reader = ImageReader(FORM)
-    return TrainingData(reader.encode(train), reader.encode(selection), "accuracy", False)
+    return training_data({"kind": "image-classification"}, "accuracy", train, selection, reader)
 
 
 def _model(depth: int) -> PreTrainedModel:

@@ -23,6 +23,7 @@ from kdbench.models.spec import PAIRS, ModelSpec
 from kdbench.tasks.dataset import carve_selection, to_examples
 from kdbench.tasks.sources import locate, read
 from kdbench.tasks.spec import TASKS
+from kdbench.training.data import training_data
 from kdbench.training.state import TrainingData
 from kdbench.training.teachers import TeacherBank
 from tests.benchmarks.measure import SEED, Effort, show, trainer_seconds
@@ -66,7 +67,7 @@ def _load(task_name: str, limit: int) -> TrainingData:
     examples = to_examples(table, task.columns, task.labels, task.label_map, task_name)
     train, selection = carve_selection(examples.sample(limit, "bench"), 0.05, 64)
     reader = _reader()
-    return TrainingData(reader.encode(train), reader.encode(selection), "accuracy", False)
+    return training_data({"kind": "text-classification"}, "accuracy", train, selection, reader)
 
 
 def _model(spec: ModelSpec) -> PreTrainedModel:
