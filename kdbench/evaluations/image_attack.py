@@ -13,8 +13,8 @@ from kdbench.attacks.spec import AttackSpec
 from kdbench.cells.common import pick_device
 from kdbench.cells.data import load_trained
 from kdbench.cells.job import CellResult, Job
+from kdbench.evaluations.attacked import attacked_examples
 from kdbench.evaluations.outcomes import EXAMPLES_FILE
-from kdbench.evaluations.sample import attacked_examples
 
 IMAGES_FILE = "adversarial.safetensors"
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import numpy as np
-import pandas as pd
 from transformers import PreTrainedModel
 
 from kdbench.attacks.spec import AttackSpec
@@ -14,8 +12,7 @@ from kdbench.attacks.text import TextExample, attack_texts, summarize
 from kdbench.cells.common import pick_device
 from kdbench.cells.data import load_trained
 from kdbench.cells.job import CellResult, Job
-from kdbench.evaluations.outcomes import EXAMPLES_FILE
-from kdbench.evaluations.sample import attacked_examples
+from kdbench.evaluations.attacked import attacked_examples, keep_outcomes, report_attacked
 from kdbench.inputs.base import Reader
 from kdbench.tasks.dataset import TextExamples
 from kdbench.training.predict import predict
@@ -59,14 +56,6 @@ def run(job: Job) -> CellResult:
         query_budget=spec["query_budget"],
         seed=spec["seed"],
         directories=job.locations.assets(),
-        progress=lambda done: job.report(
-            {"stage": f"attack {attack.name}", "step": done, "total": len(targets), "terms": {}}
-        ),
+        progress=report_attacked(job, len(targets)),
     )
-    pd.DataFrame([asdict(outcome) for outcome in outcomes]).to_parquet(job.out / EXAMPLES_FILE)
-    summary = summarize(outcomes)
-    return CellResult(
-        metrics={name: float(value) for name, value in summary.items() if name != "examples"},
-        details={"examples": len(outcomes)},
-        cost={"queries": sum(outcome.queries for outcome in outcomes)},
-    )
+    return keep_outcomes(job, outcomes, summarize(outcomes))

@@ -14,9 +14,9 @@ from kdbench.cells.common import pick_device
 from kdbench.cells.data import load_trained
 from kdbench.cells.job import CellResult, Job
 from kdbench.errors import DataError
+from kdbench.evaluations.attacked import attacked_examples
 from kdbench.evaluations.image_attack import IMAGES_FILE
 from kdbench.evaluations.outcomes import EXAMPLES_FILE
-from kdbench.evaluations.sample import attacked_examples
 from kdbench.predictions import LabelPredictions, SpanPredictions, read_predictions
 from kdbench.stats.paired import mcnemar_exact
 from kdbench.tasks.dataset import TextExamples
