@@ -40,16 +40,22 @@ def summary_columns(board: Leaderboard) -> list[Column]:
     """In-domain, out-of-domain and adversarial side by side, never averaged into one number."""
     tasks = board.tasks
 
+    def measured(pair: str, method: str, task: str, evaluation: str, metric: str) -> list[Value]:
+        found = [board.get(pair, task, method, evaluation, name, metric) for name in board.sets(task, evaluation)]
+        return [value for value in found if value is not None]
+
     def over(evaluation: str, metric: Callable[[str], str]) -> Callable[[str, str], Entry | None]:
         def entry(pair: str, method: str) -> Entry | None:
-            per_task = []
+            per_task, absent = [], 0
             for task in tasks:
-                sets = board.sets(task, evaluation)
-                found = [board.get(pair, task, method, evaluation, name, metric(task)) for name in sets]
-                values = [value for value in found if value is not None]
+                values = measured(pair, method, task, evaluation, metric(task))
                 if values:
                     per_task.append(combine(values))
-            return combine_entries(per_task) if per_task else None
+                elif any(measured(pair, other, task, evaluation, metric(task)) for other in board.methods(pair)):
+                    absent += 1  # a mean over fewer tasks than others have is not comparable
+            if not per_task or not absent:
+                return combine_entries(per_task) if per_task else None
+            return Entry(math.nan, math.nan, (len(per_task), len(per_task) + absent), "missing")
 
         return entry
 

@@ -151,3 +151,45 @@ def test_terminal_prints_the_same_columns(world: World) -> None:
     print_leaderboard(board_of(world), Console(width=120, file=stream))
     printed = stream.getvalue()
     assert "mCE" in printed and "100.0" in printed
+
+
+def test_a_mean_over_fewer_tasks_than_others_have_is_no_number(tmp_path: Path) -> None:
+    """Otherwise the method that skipped the hard task would look best; what nobody measured is not missed."""
+    world = World(tmp_path / "store", metrics={"t": ["accuracy"], "hard": ["accuracy"], "idle": ["accuracy"]})
+    for method, task, value in (("kd", "t", 0.9), ("kd", "hard", 0.5), ("new", "t", 0.9)):
+        world.add(method, 1, "in_domain", task, {"accuracy": value}, task=task)
+    world.add("kd", 1, "fidelity", "t", {"agreement": 0.5}, task="t")
+    board = board_of(world)
+    assert number(board, "in-domain", "kd") == pytest.approx(0.7)
+    lines = to_markdown(board).splitlines()
+    assert next(line for line in lines if line.startswith("| new |")) == "| new | missing (1/2) | – |"
+
+
+def test_questions_have_their_own_columns(world: World) -> None:
+    """F1 in every place where others have accuracy, with intervals; exact match under attack beside it."""
+    attack = {"f1_under_attack": 0.3, "exact_match_under_attack": 0.2, "clean_f1": 0.6, "clean_exact_match": 0.5}
+    attack |= {"accuracy_under_attack": 0.4, "clean_accuracy": 0.7, "success_rate": 0.5, "mean_queries": 20.0}
+    world.add("kd", 1, "in_domain", "t", {"token_f1": 0.6, "exact_match": 0.5})
+    world.add("kd", 1, "ood", "o", {"token_f1": 0.4, "exact_match": 0.3})
+    world.add("kd", 1, "attack", "a", attack)
+    world.add("kd", 1, "transfer", "a", {"f1_under_transfer": 0.5, "transfer_rate": 0.2})
+    world.metrics["t"] = ["token_f1", "exact_match"]
+    board = board_of(world, kinds={"t": "question-answering"})
+    found = {title: number(board, title, "kd") for title in titles(board)}
+    assert found == {"in-domain": 0.6, "out-of-domain": 0.4, "under attack": 0.3, "transfer": 0.5}
+    assert [column.title for column in task_columns(board, "t")] == [
+        "token_f1", "exact_match", "ood o", "clean (attacked sample)", "a", "a exact match", "a success", "a queries",
+        "a transfer",
+    ]  # fmt: skip
+    text = to_markdown(board)
+    assert "60.0 [46.2, 72.4]" in text and "Of answers: token F1" in text
+
+
+def test_unfinished_questions_are_missing_under_their_own_names(world: World) -> None:
+    """Not as an accuracy that no cell will ever have."""
+    world.metrics["t"] = ["token_f1"]
+    for evaluation, name in (("in_domain", "t"), ("ood", "o"), ("attack", "a"), ("transfer", "a")):
+        world.add("kd", 1, evaluation, name, None)
+    world.add("finetune", 1, "in_domain", "t", {"token_f1": 0.5})
+    board = board_of(world, kinds={"t": "question-answering"})
+    assert {place.metric for place in board.values} == {"token_f1", "f1_under_attack", "f1_under_transfer"}
