@@ -95,9 +95,11 @@ class EvaluationPlanner:
     def _attacks(self, reported: dict[str, Any]) -> None:
         settings, task = self.suite.evaluations.attack, self.task
         assert settings is not None
-        for name, attack in self.suite.attacks.items():
-            if attack.kind != task.attack_kind:
-                continue
+        fitting = {name: attack for name, attack in self.suite.attacks.items() if attack.kind == task.attack_kind}
+        if not fitting:
+            reason = f"none of them is for {task.kind}; those of kind {task.attack_kind} are (kdbench list attacks)"
+            self.skip("attack", ", ".join(self.suite.attacks), reason, replaced=True)
+        for name, attack in fitting.items():
             lacking = missing_assets(attack, self.locations.assets())
             if lacking:
                 self.skip("attack", name, f"attack {name} needs {'; '.join(lacking)}")

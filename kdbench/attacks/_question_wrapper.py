@@ -42,14 +42,15 @@ class WrongAnswer(GoalFunction):  # type: ignore[misc]
     """The best answer's token F1 falls below ``f1_below`` of the wrapper.
 
     The best answer stays the same for most perturbations, so a search by its F1 would walk on a plain. The
-    score is therefore one minus the *expected* F1, which moves with the probability of every answer.
+    score is therefore one minus the *expected* F1, which moves with the probability of every answer. The search
+    keeps the highest score and looks at the goal of that alone, so whatever reaches it is worth one more.
     """
 
     def _is_goal_complete(self, model_output: Answered, _: Any) -> bool:
         return bool(model_output.f1 < self.model.f1_below)
 
     def _get_score(self, model_output: Answered, _: Any) -> float:
-        return 1 - model_output.expected_f1
+        return 1 - model_output.expected_f1 + self._is_goal_complete(model_output, _)
 
     def _goal_function_result_type(self) -> type:
         return TextToTextGoalFunctionResult  # type: ignore[no-any-return]

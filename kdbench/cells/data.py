@@ -73,22 +73,22 @@ def saved_reader(job: Job, folder: Path) -> Reader:
         )
         return found
 
-    return _reader(job, tokenizer)
+    return _reader(job, tokenizer, trains=False)
 
 
 def new_reader(job: Job, spec: ModelSpec) -> Reader:
     """How a model that is about to be trained reads the examples of the job's task."""
-    return _reader(job, lambda: load_tokenizer(spec, job.locations))
+    return _reader(job, lambda: load_tokenizer(spec, job.locations), trains=True)
 
 
-def _reader(job: Job, tokenizer: Callable[[], PreTrainedTokenizerBase]) -> Reader:
+def _reader(job: Job, tokenizer: Callable[[], PreTrainedTokenizerBase], *, trains: bool) -> Reader:
     task = job.spec["task"]
     form = image_format(task)
     if form is not None:
         return ImageReader(form)
     if task["kind"] == "question-answering":
         spans = SpanFormat.model_validate(task["spans"])
-        return SpanReader(tokenizer(), task["max_length"], spans, job.store.cache)
+        return SpanReader(tokenizer(), task["max_length"], spans, job.store.cache, trains)
     return TextReader(tokenizer(), task["max_length"])
 
 

@@ -18,6 +18,7 @@ from kdbench.methods.objectives import CrossEntropy
 from kdbench.methods.schedules import constant
 from kdbench.methods.stages import Stage
 from kdbench.models.build import build_model
+from kdbench.training.state import TrainingData
 from kdbench.training.trainer import Trainer
 
 
@@ -72,7 +73,7 @@ def run(job: Job) -> CellResult:
         }
         for index, entry in enumerate(result.scores)
     ]
-    _check_labels(spec, data.metric, max(entry["score"] for entry in checkpoints))
+    _check_labels(spec, data, max(entry["score"] for entry in checkpoints))
     best = max(checkpoints, key=lambda entry: (entry["score"], -entry["index"]))
     shutil.copytree(trajectory, job.out / "checkpoints", copy_function=_link)
     shutil.copytree(trajectory / f"{best['index']:03d}", job.out / "model", copy_function=_link)
@@ -98,14 +99,11 @@ def _link(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-def _check_labels(spec: dict[str, Any], metric: str, score: float) -> None:
-    """Chance is 1/classes for accuracy and 0 for correlations and answers; F1 of a class has none: not checked."""
-    task, margin = spec["task"], spec["chance_margin"]
-    if metric == "f1":
-        return
-    chance = 1 / len(task["labels"]) if metric == "accuracy" else 0.0
-    if score < chance + margin:
+def _check_labels(spec: dict[str, Any], data: TrainingData, score: float) -> None:
+    """See :func:`kdbench.training.data.training_data` for what chance is."""
+    margin, chance = spec["chance_margin"], data.chance
+    if chance is not None and score < chance + margin:
         raise LabelMapError(
-            f"teacher on {task['name']}: {metric} {score:.3f} on the selection split is below chance + margin "
-            f"({chance:.3f} + {margin:.3f}): check label_map and columns, or give it more training"
+            f"teacher on {spec['task']['name']}: {data.metric} {score:.3f} on the selection split is below chance + "
+            f"margin ({chance:.3f} + {margin:.3f}): check label_map and columns, or give it more training"
         )

@@ -138,7 +138,8 @@ def train(method: Method, task: TinyTask, *, seed: int, updates: int) -> TinyRun
 def _tiny_data(kind: str, reader: Reader, examples: Examples) -> TrainingData:
     train, selection = carve_selection(examples, 0.2, 100)
     metric = {"text-regression": "pearson", "question-answering": "token_f1"}.get(kind, "accuracy")
-    return training_data({"kind": kind, "spans": _SPANS.model_dump()}, metric, train, selection, reader)
+    view = {"kind": kind, "labels": range(_OUTPUTS[kind]), "spans": _SPANS.model_dump()}
+    return training_data(view, metric, train, selection, reader)
 
 
 def _tiny_examples(kind: str, scratch: Path) -> tuple[Reader, Examples]:

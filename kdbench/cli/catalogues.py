@@ -193,7 +193,9 @@ def _dump(kind: str) -> Callable[[str], Row]:
         if kind == "suite":
             return load_suite(name).model_dump(mode="json", exclude_defaults=True)
         if kind == "task":
-            return TASKS.get(name).model_dump(mode="json", exclude_defaults=True)
+            task = TASKS.get(name)
+            windows = {"spans": task.spans.model_dump(mode="json")} if task.spans else {}  # the defaults are the point
+            return task.model_dump(mode="json", exclude_defaults=True) | windows
         if kind == "pair":
             return PAIRS.get(name).model_dump(mode="json", exclude_defaults=True)
         attack = ATTACKS.get(name)

@@ -22,7 +22,7 @@ from kdbench.inputs.images import EncodedImages
 from kdbench.stats.corruption import mean_corruption_accuracy
 from kdbench.tasks.dataset import ImageExamples
 from kdbench.tasks.spec import Columns, ImageFormat
-from kdbench.training.predict import predict, to_predictions
+from kdbench.training.predict import predict
 
 Produce = Callable[[str, int], np.ndarray]
 
@@ -47,7 +47,8 @@ def run(job: Job) -> CellResult:
 
     def predicted(pixels: np.ndarray) -> np.ndarray:
         data = EncodedImages(torch.from_numpy(pixels), sample.labels, form)
-        return to_predictions(predict(model, data), regression=False)
+        classes: np.ndarray = predict(model, data).argmax(-1)
+        return classes
 
     clean = predicted(originals)
     accuracy: dict[str, dict[str, float]] = {name: {} for name in spec["corruptions"]}

@@ -23,7 +23,8 @@ def evaluate_dataset(job: Job) -> CellResult:
     data = reader.encode(examples)
     logits = predict(model.to(pick_device(job)), data)
     predictions = read_predictions(task, examples, data, logits, spec["dataset"])
-    write_outcomes(job.out, predictions, data, logits, examples.groups)
+    compared = spec["evaluation"] == "in_domain"
+    write_outcomes(job.out, predictions, data, logits, examples.groups, compared=compared)
     return CellResult(
         metrics={name: predictions.score(name) for name in spec["metrics"]},
         details={

@@ -57,6 +57,8 @@ def _of_classes(student: Evaluated, teacher: Evaluated) -> Compared:
 
 def _of_answers(student: Evaluated, teacher: Evaluated) -> Compared:
     (mine, windows), (theirs, reference) = student, teacher
+    if not np.array_equal(windows["starts"], reference["starts"]):
+        raise StoreError("fidelity: student and teacher did not read the same windows")
     agree = ((mine["start"] == theirs["start"]) & (mine["end"] == theirs["end"])).to_numpy()
     overlap = answer_scores(list(mine["prediction"]), [(text,) if text else () for text in theirs["prediction"]])[1]
     first, examples = windows["starts"][:-1], windows["examples"]

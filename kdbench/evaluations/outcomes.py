@@ -18,13 +18,23 @@ _LOGITS_FILE = "logits.safetensors"
 
 
 def write_outcomes(
-    folder: Path, predictions: Predictions, data: Encoded, logits: np.ndarray, groups: list[str] | None
+    folder: Path,
+    predictions: Predictions,
+    data: Encoded,
+    logits: np.ndarray,
+    groups: list[str] | None,
+    *,
+    compared: bool,
 ) -> None:
-    """One row for each example, with its logits beside it; those of windows, which are many, in a file of their own."""
+    """One row for each example, with its logits beside it.
+
+    Those of windows are many: they get a file of their own, and only where they are ``compared`` with a teacher's.
+    """
     table = predictions.table()
     if isinstance(data, EncodedSpans):
         tensors = {"logits": logits, "starts": data.starts, "examples": data.examples}
-        save_file({name: torch.from_numpy(value) for name, value in tensors.items()}, folder / _LOGITS_FILE)
+        if compared:
+            save_file({name: torch.from_numpy(value) for name, value in tensors.items()}, folder / _LOGITS_FILE)
     else:
         for index in range(logits.shape[1]):
             table[f"logit_{index}"] = logits[:, index]

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from kdbench.artifacts import ArtifactCache
 from kdbench.errors import DataError, ModelError
 from kdbench.hashing import digest
-from kdbench.inputs.base import CLOSED, Inputs
+from kdbench.inputs.base import CLOSED, Inputs, Reader
 from kdbench.inputs.text import EncodedTexts, TokenReader, padded_width, ranges
 from kdbench.inputs.windows import Cuts, Tokens, assemble, cut, distinct, pair_template, tokenise
 from kdbench.tasks.dataset import SpanExamples
@@ -39,26 +39,29 @@ class EncodedSpans(EncodedTexts):
         context: ``(windows, 2)`` int64 positions of the first token of the context and of the first after it.
         offsets: ``(total, 2)`` int32 characters of the context where each token starts and ends; (0, 0) for tokens
             that are not of the context.
+        answers: ``(windows, 2)`` int64 positions of the first token of what the window holds of the answer, and of
+            the first after it; equal where it holds nothing.
         questions: how many there are.
     """
 
     examples: np.ndarray
     context: np.ndarray
     offsets: np.ndarray
+    answers: np.ndarray
     questions: int
 
     def collate(self, rows: np.ndarray, view: int | None = None) -> Inputs:
         """Model inputs of some windows, and two masks, ``(batch, width)`` bool.
 
         ``answerable``: the first token and those of the context. ``frozen``: what augmenters must leave as it is, that
-        is all but the context, and in the context the answer.
+        is all but the context, and in the context the answer, or the part of it that the window holds.
         """
         inputs = super().collate(rows, view)
         position = np.arange(inputs["input_ids"].shape[1])
         first, stop = self.context[rows].T[:, :, None]
-        start, end = self.labels[rows].T[:, :, None]
+        start, end = self.answers[rows].T[:, :, None]
         context = (position >= first) & (position < stop)
-        answer = (position >= start) & (position <= end)  # without one the first token, which is frozen anyway
+        answer = (position >= start) & (position < end)
         inputs["answerable"] = torch.from_numpy(context | (position == 0))
         inputs["frozen"] = torch.from_numpy(~context | answer)
         return inputs
@@ -94,10 +97,13 @@ class SpanReader(TokenReader):
     Attributes:
         form: how contexts are cut into windows.
         cache: keeps encoded splits on disk for whoever reads the same texts in the same way.
+        trains: whether an answer that does not stand in its context is an error. Who only reads what a model answers
+            does not ask where the references stand.
     """
 
     form: SpanFormat
     cache: ArtifactCache | None = None
+    trains: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a tokenizer that cannot tell which characters a token covers.
@@ -120,7 +126,7 @@ class SpanReader(TokenReader):
             DataError: an answer does not stand in its context, or ``max_length`` leaves no room for a context.
             ModelError: the tokenizer does not suit question answering.
         """
-        spans = answer_spans(examples)
+        spans = answer_spans(examples, strict=self.trains)
         arrays = self._tokenise(examples, spans) if self.cache is None else self._cached(self.cache, examples, spans)
         return EncodedSpans(
             tokens=arrays["tokens"].astype(np.int64),
@@ -131,16 +137,44 @@ class SpanReader(TokenReader):
             examples=arrays["examples"],
             context=arrays["context"],
             offsets=arrays["offsets"],
+            answers=arrays["answers"],
             questions=len(examples),
         )
+
+    def differs(self, other: Reader) -> str | None:
+        """Two models can share windows only when they cut texts alike."""
+        assert isinstance(other, SpanReader)
+        if self._longest != other._longest:
+            return f"read {self._longest} and {other._longest} tokens at most: set the task's 'max_length' to the lower"
+        return super().differs(other)
 
     @property
     def _longest(self) -> int:
         return min(self.max_length, int(self.tokenizer.model_max_length))
 
+    def _check_room(self, taken: int) -> None:
+        """Refuse windows that would not move on in the context.
+
+        Args:
+            taken: tokens of the longest question and of the special ones around it.
+
+        Raises:
+            DataError: it leaves no more room than windows overlap.
+        """
+        room = self._longest - taken
+        if room > self.form.stride:
+            return
+        change = f"raise the task's 'max_length' ({self.max_length})"
+        if self._longest < self.max_length:
+            change = f"this model reads {self._longest} tokens at most, take another"
+        raise DataError(
+            f"a question leaves room for {max(room, 0)} tokens of its context, and windows that overlap by "
+            f"{self.form.stride} need more: {change}, or lower 'stride' or 'max_question' of its 'spans'"
+        )
+
     def _cached(self, cache: ArtifactCache, examples: SpanExamples, spans: np.ndarray) -> dict[str, np.ndarray]:
         key = {
-            "version": 1,  # of this module and of windows.py
+            "version": 2,  # of this module and of windows.py
             "questions": examples.texts,
             "contexts": examples.pairs,
             "answers": spans.tolist(),
@@ -167,14 +201,17 @@ class SpanReader(TokenReader):
         distinct_contexts, about = distinct(examples.pairs or [])
         questions = tokenise(self.tokenizer, distinct_questions).heads(self.form.max_question)
         contexts = tokenise(self.tokenizer, distinct_contexts, offsets=True)
+        self._check_room(template.size + int(questions.lengths.max(initial=0)))
         rooms = self._longest - template.size - questions.lengths[asked]
         cuts = cut(contexts.lengths[about], rooms, self.form.stride)
         windows = assemble(template, questions, contexts, asked, about, cuts)
+        begins, tokens = windows.context[:, 0], answer_tokens(spans, contexts, about)
         arrays = {
             "tokens": windows.tokens,
             "types": windows.types,
             "starts": windows.starts,
-            "labels": locate(answer_tokens(spans, contexts, about), cuts, windows.context[:, 0]),
+            "labels": locate(tokens, cuts, begins),
+            "answers": clip(tokens, cuts, begins),
             "examples": cuts.examples,
             "context": windows.context,
             "offsets": windows.offsets,
@@ -184,13 +221,13 @@ class SpanReader(TokenReader):
         return {name: values.astype(COMPACT.get(name, values.dtype)) for name, values in arrays.items()}
 
 
-def answer_spans(examples: SpanExamples) -> np.ndarray:
+def answer_spans(examples: SpanExamples, *, strict: bool = True) -> np.ndarray:
     """Characters of each question's first reference, ``(n, 2)`` int64 start and stop; (0, 0) without one.
 
     White space around an answer does not count, neither in its text nor where it starts.
 
     Raises:
-        DataError: an answer does not stand where it is said to.
+        DataError: an answer does not stand where it is said to; unless ``strict``, it then counts as none.
     """
     spans = np.zeros((len(examples), 2), dtype=np.int64)
     for row, (context, answers, starts) in enumerate(
@@ -202,6 +239,8 @@ def answer_spans(examples: SpanExamples) -> np.ndarray:
         while start < len(context) and context[start].isspace():
             start += 1
         if not text or starts[0] < 0 or not context.startswith(text, start):
+            if not strict:
+                continue
             raise DataError(
                 f"question {examples.ids[row]}: its answer {answers[0]!r} does not stand at character {starts[0]} of "
                 "its context: correct or drop the row"
@@ -242,6 +281,19 @@ def locate(answers: np.ndarray, cuts: Cuts, begins: np.ndarray) -> np.ndarray:
     inside = np.stack([first, stop - 1], axis=1) + (begins - cuts.first)[:, None]
     labels: np.ndarray = np.where(whole[:, None], inside, 0)
     return labels
+
+
+def clip(answers: np.ndarray, cuts: Cuts, begins: np.ndarray) -> np.ndarray:
+    """What each window holds of the answer, ``(windows, 2)`` int64 the first token and the first after it.
+
+    Args:
+        answers, begins: as in :func:`locate`.
+    """
+    first, stop = answers[cuts.examples].T
+    inside = np.stack([np.clip(first, cuts.first, cuts.stop), np.clip(stop, cuts.first, cuts.stop)], axis=1)
+    inside[:, 1] = np.maximum(inside[:, 0], inside[:, 1])
+    clipped: np.ndarray = inside + (begins - cuts.first)[:, None]
+    return clipped
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:

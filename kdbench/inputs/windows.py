@@ -14,7 +14,7 @@ from itertools import chain
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from kdbench.errors import DataError, ModelError
+from kdbench.errors import ModelError
 from kdbench.inputs.text import ranges, starts_of
 
 
@@ -152,18 +152,9 @@ def cut(lengths: np.ndarray, rooms: np.ndarray, stride: int) -> Cuts:
 
     Args:
         lengths: ``(n,)`` tokens of each context; an empty one has one window, too.
-        rooms: ``(n,)`` context tokens that fit beside each question.
+        rooms: ``(n,)`` context tokens that fit beside each question, more than ``stride``.
         stride: tokens that consecutive windows share.
-
-    Raises:
-        DataError: a room does not hold ``stride + 1`` tokens, so that windows would not advance.
     """
-    if len(rooms) and rooms.min() <= stride:
-        raise DataError(
-            f"max_length leaves room for {max(0, rooms.min())} context tokens beside a question, but windows that "
-            f"overlap by {stride} need at least {stride + 1}: raise the task's max_length, or lower stride or "
-            "max_question"
-        )
     steps = rooms - stride
     counts = 1 + np.maximum(0, -(-(lengths - rooms) // steps))
     examples = np.repeat(np.arange(len(lengths)), counts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ def to_questions(table: pd.DataFrame, columns: Columns, *, unanswerable: bool, w
     """
     require_columns(table, columns, where)
     table = table[table[columns.inputs].notna().all(axis=1)]
-    found = [_answers(value, where) for value in table[columns.label]]
+    found = [_answers(value, f"{where}, row {row}") for row, value in enumerate(table[columns.label])]
     keep = np.array([bool(texts) or unanswerable for texts, _ in found], dtype=bool)
     if not keep.any():
         raise DataError(f"{where}: no question with an answer is left")
@@ -46,11 +46,19 @@ def to_questions(table: pd.DataFrame, columns: Columns, *, unanswerable: bool, w
 
 def _answers(value: Any, where: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     if isinstance(value, Mapping) and {"text", "answer_start"} <= set(value):
-        texts = tuple(str(text) for text in value["text"])
-        starts = tuple(int(start) for start in value["answer_start"])
-        if len(texts) == len(starts):
-            return texts, starts
+        texts, starts = value["text"], value["answer_start"]
+        if _holds(texts, str) and _holds(starts, int | np.integer) and len(texts) == len(starts):
+            return tuple(texts), tuple(map(int, starts))
+    advice = "set 'columns.label' to the column that holds the answers"
+    if isinstance(value, str):
+        advice = "a table of plain text (CSV) cannot hold them, JSONL and parquet can; or " + advice
     raise DataError(
-        f"{where}: an answer is {str(value)[:60]!r}, not a mapping of 'text' and 'answer_start' to lists of one "
-        "length: set 'columns.label' to the column that holds the answers"
+        f"{where}: the answers are {str(value)[:60]!r}, not a mapping of 'text' to a list of texts and of "
+        f"'answer_start' to as many whole numbers: {advice}"
     )
+
+
+def _holds(values: Any, kind: Any) -> bool:
+    """Whether something is a list of nothing but ``kind``; a string is none."""
+    listed = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    return listed and all(isinstance(value, kind) for value in values)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from kdbench.catalog import Catalog
 from kdbench.methods.kinds import KINDS, Kind, modality
@@ -116,6 +124,12 @@ class SpanFormat(Spec):
         0.0, description="no answer is predicted when its score beats the best span's by more than this"
     )
 
+    @model_validator(mode="after")
+    def _threshold_has_a_use(self) -> SpanFormat:
+        if self.null_threshold and not self.unanswerable:
+            raise ValueError("null_threshold is for questions without an answer: set unanswerable")
+        return self
+
 
 class Splits(Spec):
     """Which split trains and which one is reported."""
@@ -187,6 +201,14 @@ class TaskSpec(Spec):
     ood: tuple[DatasetSpec, ...] = ()
     corrupted: DatasetSpec | None = Field(None, description="a published set of corrupted images, used where it is had")
 
+    @model_serializer(mode="wrap")
+    def _without_another_kind_s_windows(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Tasks that are older than questions keep the dump, and so their suite its version, they had."""
+        dumped: dict[str, Any] = dump(self)
+        if self.spans is None:
+            dumped.pop("spans", None)
+        return dumped
+
     @model_validator(mode="after")
     def _fields_of_its_kind(self) -> TaskSpec:
         classes = self.kind in ("text-classification", "image-classification")
@@ -234,6 +256,8 @@ class TaskSpec(Spec):
 
     @model_validator(mode="after")
     def _one_vocabulary(self) -> TaskSpec:
+        if self.spans and any(other.labels or other.label_map or other.prediction_map for other in self._others()):
+            raise ValueError("ood: a set of questions has neither labels nor maps of them")
         for raw, name in self.label_map.items():
             if name not in self.labels:
                 raise ValueError(f"label_map: {raw!r} -> '{name}' is not one of {', '.join(self.labels)}")

@@ -35,9 +35,3 @@ def predict(
     release_memory()
     model.train(was_training)
     return result
-
-
-def to_predictions(logits: np.ndarray, regression: bool) -> np.ndarray:
-    """Class indices, or scores for regression."""
-    predictions: np.ndarray = logits[:, 0] if regression else logits.argmax(-1)
-    return predictions

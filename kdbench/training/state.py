@@ -25,6 +25,7 @@ class TrainingData:
     Attributes:
         metric: name of the selection score.
         score: that of a model's logits on the selection split; more is better.
+        chance: what a model reaches that has learnt nothing; nothing where that is not defined.
         regression: whether logits are scores.
     """
 
@@ -33,6 +34,7 @@ class TrainingData:
     metric: str
     score: Callable[[np.ndarray], float]
     regression: bool
+    chance: float | None = None
 
 
 @dataclass(frozen=True)

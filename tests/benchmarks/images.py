@@ -86,7 +86,7 @@ def _load(located: Located) -> TrainingData:
     examples = to_examples(read(located, HERE), TASK.columns, TASK.labels, {}, "cifar10").sample(10_000, "bench")
     train, selection = carve_selection(examples, 0.05, 64)
     reader = ImageReader(FORM)
-    return training_data({"kind": "image-classification"}, "accuracy", train, selection, reader)
+    return training_data({"kind": "image-classification", "labels": TASK.labels}, "accuracy", train, selection, reader)
 
 
 def _model(depth: int) -> PreTrainedModel:

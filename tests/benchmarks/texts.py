@@ -67,7 +67,7 @@ def _load(task_name: str, limit: int) -> TrainingData:
     examples = to_examples(table, task.columns, task.labels, task.label_map, task_name)
     train, selection = carve_selection(examples.sample(limit, "bench"), 0.05, 64)
     reader = _reader()
-    return training_data({"kind": "text-classification"}, "accuracy", train, selection, reader)
+    return training_data({"kind": "text-classification", "labels": task.labels}, "accuracy", train, selection, reader)
 
 
 def _model(spec: ModelSpec) -> PreTrainedModel:

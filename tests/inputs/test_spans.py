@@ -346,8 +346,37 @@ def test_the_tokenizer_is_left_beside_a_model(tmp_path: Path) -> None:
     reader = SpanReader(TOKENIZER, MAX_LENGTH, FORM)
     reader.save(tmp_path)
     assert (tmp_path / "tokenizer.json").is_file()
-    assert reader.differs(SpanReader(tiny_tokenizer(), 20, FORM)) is None
-    assert "do not share one vocabulary" in str(reader.differs(SpanReader(_other_tokenizer(), 20, FORM)))
+    assert reader.differs(SpanReader(tiny_tokenizer(), MAX_LENGTH, FORM)) is None
+    assert "do not share one vocabulary" in str(reader.differs(SpanReader(_other_tokenizer(), MAX_LENGTH, FORM)))
+
+
+def test_models_that_read_less_cut_other_windows() -> None:
+    """The vocabulary is the same, and still they cannot share a teacher's logits."""
+    short = deepcopy(TOKENIZER)
+    short.model_max_length = MAX_LENGTH - 2
+    difference = SpanReader(TOKENIZER, MAX_LENGTH, FORM).differs(SpanReader(short, MAX_LENGTH, FORM))
+    assert (
+        difference == f"read {MAX_LENGTH} and {MAX_LENGTH - 2} tokens at most: set the task's 'max_length' to the lower"
+    )
+
+
+def test_a_part_of_an_answer_is_as_frozen_as_a_whole_one() -> None:
+    """A generator that rewrote half of an answer would make the other half wrong."""
+    data = _encode(("a", "the film is a good movie and it is not bad", [("good movie and it", 14)]))
+    whole = data.answers[:, 1] - data.answers[:, 0]
+    assert len(data) > 1 and (whole[data.labels[:, 0] == 0] < whole.max()).all() and (whole > 0).sum() > 1
+    inputs = data.collate(np.arange(len(data)))
+    for row in range(len(data)):
+        words = _words(data, row)
+        free = {words[i] for i in (~inputs["frozen"][row]).nonzero().flatten().tolist()}
+        assert not free & {"good", "movie", "and"} and free <= {"the", "film", "is", "a", "it", "not", "bad"}
+
+
+def test_who_only_reads_answers_does_not_ask_where_references_stand() -> None:
+    """A reported set may say so wrongly: nothing that is measured depends on it."""
+    examples = _examples(("a", "the film", [("Film", 4)]))
+    data = SpanReader(TOKENIZER, MAX_LENGTH, FORM, trains=False).encode(examples)
+    assert data.labels.tolist() == [[0, 0]] and data.questions == 1
 
 
 def test_a_tokenizer_without_offsets_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -123,15 +124,24 @@ def test_cutting_equals_a_walk(pairs: list[tuple[int, int]], stride: int) -> Non
 
 def test_windows_that_would_not_advance_are_refused() -> None:
     """At the last room that is too small; one token more is enough."""
-    assert len(cut(np.array([9]), np.array([5]), 4).first) == 5
-    with pytest.raises(DataError, match=r"room for 4 context tokens .* overlap by 4 need at least 5: raise the task's"):
-        cut(np.array([9, 9]), np.array([5, 4]), 4)
+    examples = _examples(["good", "good"], ["a good movie", "the film is bad"])
+    assert len(SpanReader(BERT, 9, SpanFormat(stride=4, max_question=30)).encode(examples)) == 2
+    with pytest.raises(DataError, match="room for 4 tokens of its context, and windows that overlap by 4 need more"):
+        SpanReader(BERT, 8, SpanFormat(stride=4, max_question=30)).encode(examples)
+
+
+def test_a_model_that_reads_too_little_is_told_apart() -> None:
+    """A larger max_length would not help."""
+    short = deepcopy(BERT)
+    short.model_max_length = 8
+    with pytest.raises(DataError, match="this model reads 8 tokens at most, take another, or lower 'stride'"):
+        SpanReader(short, 384, SpanFormat(stride=4)).encode(_examples(["good"], ["a good movie"]))
 
 
 def test_a_question_that_fills_the_input_is_refused_by_name_of_the_settings() -> None:
     """Not by an error from inside a tokenizer."""
     reader = SpanReader(BERT, 8, SpanFormat(stride=0, max_question=30))
-    with pytest.raises(DataError, match=r"room for 0 .* raise the task's max_length, or lower stride or max_question"):
+    with pytest.raises(DataError, match=r"room for 0 .*raise the task's 'max_length' .8., or lower 'stride'"):
         reader.encode(_examples(["what is a good movie and a bad one"], ["it"]))
 
 

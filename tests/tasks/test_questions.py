@@ -55,10 +55,24 @@ def test_answers_as_parquet_has_them() -> None:
     ("row", "message"),
     [
         ({"question": "who", "context": "ann"}, "set: has no column answers; it has question, context"),
-        ({"question": "who", "context": "ann", "answers": "ann"}, "set: an answer is 'ann', not a mapping of 'text'"),
+        (
+            {"question": "who", "context": "ann", "answers": "ann"},
+            "set, row 0: the answers are 'ann', not .*plain text .CSV. cannot hold them, JSONL and parquet can",
+        ),
         (
             {"question": "who", "context": "ann", "answers": {"text": ["ann"], "answer_start": []}},
-            "lists of one length: set 'columns.label'",
+            "as many whole numbers: set 'columns.label'",
+        ),
+        *(
+            ({"question": "who", "context": "ann", "answers": answers}, "not a mapping of 'text' to a list of texts")
+            for answers in (
+                {"text": "ann", "answer_start": 0},
+                {"text": "12", "answer_start": "34"},
+                {"text": None, "answer_start": None},
+                {"text": ["ann"], "answer_start": [None]},
+                {"text": ["ann"], "answer_start": ["0"]},
+                {"text": [3], "answer_start": [0]},
+            )
         ),
     ],
 )
@@ -102,6 +116,11 @@ def test_what_a_task_of_questions_has() -> None:
         ({"metrics": ["accuracy"]}, "metric 'accuracy' is none of token_f1, exact_match"),
         ({"selection": {"metric": "f1"}}, "metric 'f1' is none of token_f1"),
         ({"metrics": ["token_f1", "noans_exact_match"]}, "is of unanswerable questions: set spans.unanswerable"),
+        ({"spans": {"null_threshold": 1.0}}, "null_threshold is for questions without an answer"),
+        (
+            {"ood": [{"name": "o", "source": {"mirror": "o"}, "columns": TASK["columns"], "labels": ["a", "b"]}]},
+            "a set of questions has neither labels nor maps",
+        ),
         ({"max_length": 128}, "max_length 128 leaves no room for a question of 64 tokens"),
         ({"kind": "text-classification", "labels": ["a", "b"], "metrics": ["accuracy"]}, "has no 'spans'"),
     ],

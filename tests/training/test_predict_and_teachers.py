@@ -15,7 +15,7 @@ from kdbench.checks.training import TinyTask
 from kdbench.inputs.text import EncodedTexts
 from kdbench.methods.stages import TeacherRef
 from kdbench.models.build import load_model
-from kdbench.training.predict import predict, to_predictions
+from kdbench.training.predict import predict
 from kdbench.training.teachers import TeacherBank
 
 
@@ -56,12 +56,6 @@ def test_predicting_uses_no_dropout_and_restores_the_mode(task: TinyTask, make_m
     model = make_model().train(training)
     first = predict(model, task.data.selection)
     assert model.training is training and (first == predict(model, task.data.selection)).all()
-
-
-def test_predictions_from_logits() -> None:
-    """The largest logit's class, or the score itself."""
-    assert to_predictions(np.array([[0.1, 2.0, -1.0], [3.0, 2.0, 1.0]]), False).tolist() == [1, 0]
-    assert to_predictions(np.array([[0.5], [-2.0]]), True).tolist() == [0.5, -2.0]
 
 
 def _bank(task: TinyTask, folder: Path, **changes: Any) -> TeacherBank:
