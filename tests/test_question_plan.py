@@ -69,6 +69,17 @@ def test_a_method_for_classes_is_left_out_with_its_reason(tmp_path: Path) -> Non
         _plan(tmp_path, tasks=("towns",), methods=("dkd",))
 
 
+def test_a_suite_whose_attacks_fit_no_task_says_so(tmp_path: Path) -> None:
+    """Instead of a leaderboard without the column that was asked for."""
+    path = tmp_path / "mixed.yaml"
+    text = SUITE.format(questions=QUESTIONS, sentences=SENTENCES, spans="").replace(", question-characters", "")
+    path.write_text(text, encoding="utf-8")
+    plan = make_plan(load_suite(str(path)), Selection(), HERE)
+    (skipped,) = [skip for skip in plan.skipped if skip.evaluation == "attack"]
+    assert (skipped.task, skipped.dataset) == ("towns", "deepwordbug")
+    assert skipped.reason.startswith("none of them is for question-answering; those of kind question are")
+
+
 @pytest.mark.parametrize("spans", [", null_threshold: 1.5, unanswerable: true", ", n_best: 5"])
 def test_how_answers_are_read_is_in_every_key(tmp_path: Path, spans: str) -> None:
     """Selections are decoded with the same settings, so they change trainings, too; other tasks are left alone."""

@@ -343,3 +343,21 @@ def test_attacks_on_questions_are_not_for_classifiers():
             query_budget=9,
             seed=0,
         )
+
+
+@each_attack
+def test_a_question_that_reaches_the_goal_is_kept_whatever_the_others_score(name):
+    """The wrong answer may be best by little, while another edit leaves the right one likelier to be lost."""
+
+    def reader(question):
+        words = WORD.findall(question)
+        if "planned" not in words and {"wooden", "tower"} <= set(words):
+            return [("Ada Moreau", 0.51), ("Otto Klein", 0.49)]  # wrong, with an expected F1 of 0.49
+        if question != tower.question:
+            return [("Otto Klein", 0.4), ("Ada Moreau", 0.3), ("Port Arlin", 0.3)]  # right, and only 0.4 expected
+        return [("Otto Klein", 1.0)]
+
+    tower = EXAMPLES[1]
+    (outcome,) = run(name, [tower], Rule(reader))
+    assert (outcome.outcome, outcome.adversarial, outcome.f1) == ("success", "Ada Moreau", 0.0)
+    assert outcome.perturbed_words == 1
