@@ -14,8 +14,8 @@ from kdbench.cells.common import pick_device
 from kdbench.cells.data import image_format, load_trained
 from kdbench.cells.job import CellResult, Job
 from kdbench.inputs.base import Inputs
+from kdbench.inputs.run import run as run_model
 from kdbench.methods.kinds import modality
-from kdbench.models.run import run as run_model
 
 REPEATS = 10
 

@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from kdbench.inputs.base import Inputs
+from kdbench.inputs.run import logits_of, run
 from kdbench.methods.contract import Outputs
 from kdbench.methods.stages import Stage
 from kdbench.models.projections import capture_projections
-from kdbench.models.run import logits_of, run
 
 
 def forward(model: Any, inputs: Inputs, stage: Stage) -> Outputs:

@@ -7,8 +7,8 @@ import torch
 from transformers import PreTrainedModel
 
 from kdbench.inputs.base import Encoded
+from kdbench.inputs.run import logits_of, run
 from kdbench.machine import release_memory
-from kdbench.models.run import logits_of, run
 
 
 def predict(

@@ -13,10 +13,10 @@ from transformers import PreTrainedModel
 
 from kdbench.hashing import derive_seed
 from kdbench.inputs.base import Encoded, Inputs
+from kdbench.inputs.run import close
 from kdbench.methods.contract import Outputs
 from kdbench.methods.stages import Leg, Stage, TeacherRef
 from kdbench.models.projections import enable_attentions
-from kdbench.models.run import close
 from kdbench.training.forward import forward
 from kdbench.training.teachers import TeacherBank
 

@@ -14,10 +14,10 @@ from transformers import PreTrainedModel
 
 from kdbench.hashing import derive_seed
 from kdbench.inputs.base import Inputs
+from kdbench.inputs.run import logits_of, run
 from kdbench.methods.augment.adversarial_embeddings import AdversarialEmbeddings
 from kdbench.methods.augment.base import AugmenterContext, Batch
 from kdbench.methods.augment.inner import autocast, divergence, held_fixed
-from kdbench.models.run import logits_of, run
 
 
 class AdversarialEmbeddingsRun:

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from kdbench.errors import ModelError
 from kdbench.hashing import derive_seed
 from kdbench.inputs.base import Inputs
+from kdbench.inputs.run import logits_of, run
 from kdbench.inputs.text import TokenReader
 from kdbench.machine import release_memory
 from kdbench.methods.augment.base import AugmenterContext, Batch
@@ -25,7 +26,6 @@ from kdbench.methods.augment.inner import autocast, divergence
 from kdbench.methods.augment.masked_text import MaskedText
 from kdbench.methods.augment.straight_through import StraightThrough, sample_tokens
 from kdbench.methods.contract import Context
-from kdbench.models.run import logits_of, run
 
 ROWS = 64  # hidden states are padded to multiples of this: few shapes, as in batches
 TRIM_EVERY = 5  # vocabulary-sized buffers fragment the heap faster than the trainer trims it
