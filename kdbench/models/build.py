@@ -137,7 +137,7 @@ def load_model(folder: Path) -> PreTrainedModel:
     factory: Any = AutoModelForSequenceClassification
     if config.get("model_type") == ConvNetConfig.model_type:
         factory = ConvNet
-    elif any(name.endswith("ForQuestionAnswering") for name in config.get("architectures", [])):
+    elif any("ForQuestionAnswering" in name for name in config.get("architectures", [])):
         factory = AutoModelForQuestionAnswering
     model = factory.from_pretrained(folder, use_safetensors=True, local_files_only=True, **_SAFE)
     return model.eval()

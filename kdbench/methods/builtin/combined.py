@@ -21,7 +21,8 @@ class CombinedKD(Method):
 
     The generator maximises MSE(zS(x'), zT(x')), 10 updates for every 100 of the student. Stage II,
     from the best student of stage I: L = CE(y, zS(x)) on original data, the generator idle.
-    Released settings: 30 + 10 epochs, Tmax 10, lr 2e-5, batch 32.
+    Released settings: 30 + 10 epochs, Tmax 10, lr 2e-5, batch 32. Of questions x' differs from x in context
+    tokens outside the answer only.
 
     Images are an extension of the paper: x' is found by projected gradient steps in a small L∞ ball that
     maximise the same MSE(zS(x'), zT(x')). The ball is our choice, the schedule that of ``annealing`` on images.

@@ -22,7 +22,8 @@ class MATE(Method):
     D is the soft cross-entropy at T = 1 (MSE for regression). x' is x with ρ = 0.3 of its ordinary
     tokens masked and refilled by a masked-LM generator through a straight-through Gumbel-softmax
     (temperature 1, hard). 10 generator updates, which maximise D(zT(x'), zS(x')), alternate with 100
-    student updates. Teacher, student and generator must share one vocabulary.
+    student updates. Teacher, student and generator must share one vocabulary. Of questions only context
+    tokens outside the answer are masked.
 
     Images are an extension of the paper, with settings of our choice: x' is found by a few projected
     gradient steps that maximise the same D(zT(x'), zS(x')) in a small L∞ ball around every batch.
