@@ -66,6 +66,7 @@ def test_same_as_loops(
     logits = rng.normal(scale=4, size=(windows.starts[-1], 2)).astype(np.float32)
     if tied:
         logits = np.round(logits / 4)
+    threshold = threshold if unanswerable else 0.0
     form = SpanFormat(unanswerable=unanswerable, null_threshold=threshold, max_answer=max_answer, n_best=n_best)
     found = decode(logits, windows, questions, form)
     for question, expected in enumerate(rank(logits, layout, questions, form)):
@@ -209,7 +210,7 @@ def test_empty_context(unanswerable: bool) -> None:
     """The one candidate is "no answer", with certainty, between two ordinary questions."""
     layout = [Window(0, TOKENS[:1]), Window(1, []), Window(2, TOKENS[:1])]
     logits = logits_of((-5, [1], [1]), (-3, [], []), (-5, [1], [1]))
-    found = decode(logits, pack(layout), 3, SpanFormat(unanswerable=unanswerable, null_threshold=2))
+    found = decode(logits, pack(layout), 3, SpanFormat(unanswerable=unanswerable, null_threshold=2 * unanswerable))
     assert rows(found, 1) == [(-1, -1)]
     at = found.first[1]
     assert (found.probability[at], found.score[at]) == (1, -3)
