@@ -40,10 +40,10 @@ ALL_KINDS = [
     "takd",
 ]
 SOME_KINDS = {  # of methods that are not defined for all
-    "label-smoothing": {"text-classification", IMAGES},
+    "label-smoothing": {"text-classification", "question-answering", IMAGES},
     "ard": {IMAGES},
     "rslad": {IMAGES},
-    "freelb-kd": {"text-classification", "text-regression"},
+    "freelb-kd": {"text-classification", "text-regression", "question-answering"},
 }
 TRAJECTORY = Trajectory.nominal(5, assistants=2)  # its best checkpoint is its last
 BEST = TeacherRef("checkpoint", 4)
