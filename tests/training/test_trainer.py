@@ -465,13 +465,14 @@ def test_a_loss_that_is_not_finite_stops_the_training(make_trainer: MakeTrainer,
 
 
 def test_training_data_has_no_place_for_the_reported_split() -> None:
-    """Two splits, how the second is scored, and the kind: nothing else can be handed over."""
+    """Two splits, how the second is scored, what chance would score, and the kind: nothing else can be handed over."""
     assert [field.name for field in dataclasses.fields(TrainingData)] == [
         "train",
         "selection",
         "metric",
         "score",
         "regression",
+        "chance",
     ]
 
 
