@@ -20,6 +20,11 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def is_none(value: object) -> bool:
+    """For ``Field(exclude_if=is_none)``: a field that only some kinds of a thing have is no part of the others."""
+    return value is None
+
+
 def load_yaml(path: Path, model: type[ModelT]) -> ModelT:
     """Read ``path`` with the safe loader and validate it as ``model``.
 

@@ -36,6 +36,10 @@ class Candidates:
     probability: np.ndarray
     null_difference: np.ndarray
 
+    def probabilities(self) -> list[np.ndarray]:
+        """Those of each question's candidates, best first."""
+        return np.split(self.probability, self.first[1:-1])
+
 
 def decode(logits: np.ndarray, windows: Windows, questions: int, form: SpanFormat) -> Candidates:
     """The ``form.n_best`` best answers of every question.

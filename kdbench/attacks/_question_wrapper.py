@@ -38,7 +38,7 @@ class Answered:
     expected_f1: float
 
 
-class WrongAnswer(GoalFunction):  # type: ignore[misc]
+class WrongAnswer(GoalFunction):
     """The best answer's token F1 falls below ``f1_below`` of the wrapper.
 
     The best answer stays the same for most perturbations, so a search by its F1 would walk on a plain. The
@@ -53,13 +53,14 @@ class WrongAnswer(GoalFunction):  # type: ignore[misc]
         return 1 - model_output.expected_f1 + self._is_goal_complete(model_output, _)
 
     def _goal_function_result_type(self) -> type:
-        return TextToTextGoalFunctionResult  # type: ignore[no-any-return]
+        kind: type = TextToTextGoalFunctionResult
+        return kind
 
     def _process_model_outputs(self, inputs: Sequence[Any], outputs: list[Answered]) -> list[Answered]:
         return outputs
 
 
-class QuestionWrapper(ModelWrapper):  # type: ignore[misc]
+class QuestionWrapper(ModelWrapper):
     """Asks the victim TextAttack's questions about the example's context, and measures its answers.
 
     Attributes:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kdbench.attacks.text import Column, TextExample
 
 
-class VictimWrapper(ModelWrapper):  # type: ignore[misc]
+class VictimWrapper(ModelWrapper):
     """Turns TextAttack's texts into the victim's columns, and its logits into probabilities.
 
     TextAttack is shown only the part of one column that may change; the other column and whatever follows

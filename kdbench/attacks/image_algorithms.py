@@ -52,12 +52,12 @@ def _cw(victim: Victim, member: members.CW, target: int, restart: int) -> Tensor
     return _forward(run, victim)
 
 
-def _apgd(victim: Victim, member: members.APGD, target: int, restart: int) -> Tensor:
+def _apgd(victim: Victim, member: members.AutoPGD, target: int, restart: int) -> Tensor:
     loss = "ce" if member.algorithm == "apgd-ce" else "dlr"
     run = _APGD(victim, norm=victim.norm, eps=victim.epsilon, steps=member.steps, loss=loss, rho=member.rho)
     run.targets = _targets(victim, target) if target else None
-    _, _, _, attempts = run.attack_single_run(victim.images, victim.labels)
-    return attempts  # type: ignore[no-any-return]
+    attempts: Tensor = run.attack_single_run(victim.images, victim.labels)[3]
+    return attempts
 
 
 def _fab(victim: Victim, member: members.TargetedFAB, target: int, restart: int) -> Tensor:
@@ -86,8 +86,8 @@ def _square(victim: Victim, member: members.Square, target: int, restart: int) -
         resc_schedule=member.rescale,
     )
     run.init_hyperparam(victim.images)
-    _, attempts = run.attack_single_run(victim.images, victim.labels)
-    return attempts  # type: ignore[no-any-return]
+    attempts: Tensor = run.attack_single_run(victim.images, victim.labels)[1]
+    return attempts
 
 
 _RUNS: dict[type[members.Member], Callable[[Victim, Any, int, int], Tensor]] = {
@@ -101,7 +101,7 @@ _RUNS: dict[type[members.Member], Callable[[Victim, Any, int, int], Tensor]] = {
 }
 
 
-class _APGD(torchattacks.APGD):  # type: ignore[misc]
+class _APGD(torchattacks.APGD):
     """Auto-PGD whose DLR loss is targeted when there are targets (Croce & Hein, ICML 2020, eq. 6 and 7).
 
     torchattacks' own APGDT is not used: under L2 it moves every image by the step size of the first one in the
@@ -123,7 +123,7 @@ class _APGD(torchattacks.APGD):  # type: ignore[misc]
         return (aimed - own) / (scale + 1e-12)
 
 
-class _CW(torchattacks.CW):  # type: ignore[misc]
+class _CW(torchattacks.CW):
     """Carlini & Wagner's attack, its margin computed right and without a stop for all.
 
     torchattacks takes the largest of the other logits and 0, so where all others are negative it stops pushing

@@ -76,19 +76,24 @@ class CW(Member):
         return len(self.constants)
 
 
-class APGD(Member):
+class AutoPGD(Member):
     """Auto-PGD: momentum, and steps halved where progress stalls (Croce & Hein, ICML 2020)."""
 
-    algorithm: Literal["apgd-ce", "apgd-dlr"]
     steps: int = Field(100, ge=1)
     rho: float = Field(0.75, gt=0, lt=1, description="share of improving steps below which the step is halved")
     restarts: int = _RESTARTS
 
 
-class TargetedAPGD(APGD):
+class APGD(AutoPGD):
+    """Auto-PGD on the cross-entropy or the difference-of-logits ratio."""
+
+    algorithm: Literal["apgd-ce", "apgd-dlr"]
+
+
+class TargetedAPGD(AutoPGD):
     """Auto-PGD on the targeted difference-of-logits ratio, from the likeliest wrong class on."""
 
-    algorithm: Literal["apgd-t"]  # type: ignore[assignment]
+    algorithm: Literal["apgd-t"]
     targets: int = _TARGETS
 
 

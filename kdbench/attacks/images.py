@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from kdbench.attacks.image_algorithms import perturb
 from kdbench.attacks.image_batches import Batches, fitting_batch
-from kdbench.attacks.image_members import APGD, Member
+from kdbench.attacks.image_members import AutoPGD, Member
 from kdbench.attacks.image_random import RowRandom
 from kdbench.attacks.image_victim import Broken, Victim, distance, frozen, logits_of, margin, project
 from kdbench.attacks.spec import AttackSpec
@@ -58,7 +58,8 @@ class ImageAttackResult:
         """``skipped`` (wrong before the attack), ``failed`` (still right) or ``success`` for each image."""
         right = self.predicted == self.labels
         broken = np.array([bool(member) for member in self.broken_by], dtype=bool)
-        return np.where(~right, "skipped", np.where(broken, "success", "failed")).tolist()  # type: ignore[no-any-return]
+        outcomes: list[str] = np.where(~right, "skipped", np.where(broken, "success", "failed")).tolist()
+        return outcomes
 
 
 def summarize_images(result: ImageAttackResult) -> dict[str, float]:
@@ -229,7 +230,7 @@ class _Run:
 
     def _note(self, name: str, member: Member) -> None:
         needed = {"apgd-dlr": 3, "apgd-t": 4}.get(member.algorithm, 0)
-        if isinstance(member, APGD) and self.classes < needed:
+        if isinstance(member, AutoPGD) and self.classes < needed:
             self.notes.append(
                 f"{name} raises the plain logit margin: its ratio needs {needed} classes, the model has {self.classes}"
             )

@@ -74,7 +74,7 @@ class QuestionEdits:
         return Attack(WrongAnswer(wrapper), constraints, transformation, GreedyWordSwapWIR("unk"))
 
 
-class QuestionWordsUntouched(PreTransformationConstraint):  # type: ignore[misc]
+class QuestionWordsUntouched(PreTransformationConstraint):
     """Question words and numbers stay: another one of them asks for something else."""
 
     def _get_modifiable_indices(self, current_text: Any) -> set[int]:
@@ -85,7 +85,7 @@ class QuestionWordsUntouched(PreTransformationConstraint):  # type: ignore[misc]
         }
 
 
-class AnswerWordsUntouched(PreTransformationConstraint):  # type: ignore[misc]
+class AnswerWordsUntouched(PreTransformationConstraint):
     """Words that occur in a reference answer stay: what is asked about must still be recognised."""
 
     def __init__(self, wrapper: QuestionWrapper) -> None:

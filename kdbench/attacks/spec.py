@@ -6,11 +6,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from kdbench.attacks.image_members import AnyMember, Norm
 from kdbench.catalog import Catalog
-from kdbench.schema import Spec
+from kdbench.schema import Spec, is_none
 from kdbench.tasks.spec import Confined, Name
 
 Need = Literal["wordnet", "counterfitted", "use", "pos-tagger", "flair-tagger", "homoglyphs", "gradients"]
@@ -55,7 +55,11 @@ class AttackSpec(Spec):
         (), description="text, question: hub ids of the models the recipe loads, each by the last part of its id"
     )
     f1_below: float | None = Field(
-        None, gt=0, le=1, description="question: reached when the answer's token F1 falls below it; 0.5 unless told"
+        None,
+        gt=0,
+        le=1,
+        exclude_if=is_none,
+        description="question: reached when the answer's token F1 falls below it; 0.5 unless told",
     )
     norm: Norm | None = Field(None, description="image: how perturbations are measured")
     epsilon: Annotated[float | None, BeforeValidator(_fraction)] = Field(
@@ -89,14 +93,6 @@ class AttackSpec(Spec):
                     f"{member.algorithm} does not exist for norm {self.norm}, only for {' and '.join(member.norms)}"
                 )
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_the_goal_of_questions(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Attacks that are older than the goal of questions keep the dump, and so the results, they had."""
-        dumped: dict[str, Any] = dump(self)
-        if self.f1_below is None:
-            dumped.pop("f1_below", None)
-        return dumped
 
 
 ATTACKS = Catalog("attack", Path(__file__).parent / "catalog", AttackSpec)

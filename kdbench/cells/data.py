@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,19 +67,13 @@ def load_trained(job: Job) -> tuple[PreTrainedModel, Reader]:
 
 def saved_reader(job: Job, folder: Path) -> Reader:
     """How the model of a finished cell reads the examples of the job's task."""
-
-    def tokenizer() -> PreTrainedTokenizerBase:
-        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            folder / "model", use_fast=True, trust_remote_code=False
-        )
-        return found
-
-    return _reader(job, tokenizer, trains=False)
+    saved = partial(AutoTokenizer.from_pretrained, folder / "model", use_fast=True, trust_remote_code=False)
+    return _reader(job, saved, trains=False)
 
 
 def new_reader(job: Job, spec: ModelSpec) -> Reader:
     """How a model that is about to be trained reads the examples of the job's task."""
-    return _reader(job, lambda: load_tokenizer(spec, job.locations), trains=True)
+    return _reader(job, partial(load_tokenizer, spec, job.locations), trains=True)
 
 
 def _reader(job: Job, tokenizer: Callable[[], PreTrainedTokenizerBase], *, trains: bool) -> Reader:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from transformers import PreTrainedModel
 
-from kdbench.answers.decoding import Windows, decode, nbest_texts
+from kdbench.answers.decoding import nbest_texts
 from kdbench.attacks.outcomes import summarize_questions
 from kdbench.attacks.questions import QuestionExample, attack_questions
 from kdbench.attacks.spec import AttackSpec
@@ -18,6 +18,7 @@ from kdbench.cells.job import CellResult, Job
 from kdbench.evaluations.attacked import attacked_examples, keep_outcomes, report_attacked
 from kdbench.inputs.base import Reader
 from kdbench.inputs.spans import SpanReader
+from kdbench.predictions.spans import read_candidates
 from kdbench.tasks.dataset import SpanExamples
 from kdbench.training.predict import predict
 
@@ -43,11 +44,9 @@ class Victim:
             answer_starts=[()] * count,
         )
         data = self.reader.encode(rows)
-        windows = Windows(data.starts, data.examples, data.context, data.offsets)
-        found = decode(predict(self.model, data, batch_size=32), windows, count, self.reader.form)
-        shares = np.split(found.probability, found.first[1:-1])
-        texts = nbest_texts(found, rows.pairs or [])
-        return [list(zip(names, values.tolist(), strict=True)) for names, values in zip(texts, shares, strict=True)]
+        found = read_candidates(data, predict(self.model, data, batch_size=32), self.reader.form)
+        answers = zip(nbest_texts(found, rows.pairs or []), found.probabilities(), strict=True)
+        return [list(zip(texts, shares.tolist(), strict=True)) for texts, shares in answers]
 
 
 def run(job: Job) -> CellResult:

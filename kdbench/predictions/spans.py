@@ -14,6 +14,12 @@ from kdbench.tasks.dataset import SpanExamples
 from kdbench.tasks.spec import SpanFormat
 
 
+def read_candidates(data: EncodedSpans, logits: np.ndarray, form: SpanFormat) -> Candidates:
+    """Decode ``(tokens of all windows, 2)`` start and end logits."""
+    windows = Windows(data.starts, data.examples, data.context, data.offsets)
+    return decode(logits, windows, data.questions, form)
+
+
 @dataclass(frozen=True)
 class SpanPredictions:
     """The best answers to each question, and how right the first of them is.
@@ -32,9 +38,8 @@ class SpanPredictions:
 
     @classmethod
     def read(cls, examples: SpanExamples, data: EncodedSpans, logits: np.ndarray, form: SpanFormat) -> SpanPredictions:
-        """Decode ``(tokens of all windows, 2)`` start and end logits."""
-        windows = Windows(data.starts, data.examples, data.context, data.offsets)
-        candidates = decode(logits, windows, len(examples), form)
+        """Decode, and compare with the references."""
+        candidates = read_candidates(data, logits, form)
         texts = best_texts(candidates, examples.pairs or [])
         return cls(examples, candidates, texts, *answer_scores(texts, examples.answers))
 
@@ -51,7 +56,6 @@ class SpanPredictions:
         ``null_difference``: score of no answer less that of the best span; NaN where every question has an answer.
         """
         found, first = self.candidates, self.candidates.first[:-1]
-        bounds = self.candidates.first[1:-1]
         return pd.DataFrame(
             {
                 "id": self.examples.ids,
@@ -64,6 +68,6 @@ class SpanPredictions:
                 "exact_match": self.exact,
                 "token_f1": self.f1,
                 "nbest": nbest_texts(found, self.examples.pairs or []),
-                "nbest_probability": np.split(found.probability, bounds),
+                "nbest_probability": found.probabilities(),
             }
         )

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
     Field,
-    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
 from kdbench.catalog import Catalog
 from kdbench.methods.kinds import KINDS, Kind, modality
-from kdbench.schema import Spec
+from kdbench.schema import Spec, is_none
 
 RawLabel = str | int
 
@@ -197,17 +195,11 @@ class TaskSpec(Spec):
     chance_margin: float = Field(0.02, description="a teacher below chance + margin stops: labels are swapped")
     max_length: int = Field(128, ge=4, description="tokens; longer texts are cut")
     image: ImageFormat | None = Field(None, description="size, normalisation and augmentation of images")
-    spans: SpanFormat | None = Field(None, description="windows, and how answers are read; of question answering")
+    spans: SpanFormat | None = Field(
+        None, exclude_if=is_none, description="windows, and how answers are read; of question answering"
+    )
     ood: tuple[DatasetSpec, ...] = ()
     corrupted: DatasetSpec | None = Field(None, description="a published set of corrupted images, used where it is had")
-
-    @model_serializer(mode="wrap")
-    def _without_another_kind_s_windows(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Tasks that are older than questions keep the dump, and so their suite its version, they had."""
-        dumped: dict[str, Any] = dump(self)
-        if self.spans is None:
-            dumped.pop("spans", None)
-        return dumped
 
     @model_validator(mode="after")
     def _fields_of_its_kind(self) -> TaskSpec:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from kdbench.errors import KDBenchError, MethodError, SuiteError
 from kdbench.locations import Locations
 from kdbench.plan import Cell, Plan, PlanError, Selection, make_plan
 from kdbench.suite import load_suite
+from tests.plan.tiny import Change, write_suite
 
 DIGITS = {"pypi": "scikit-learn", "config": "digits"}
 FORMAT = {"size": 8, "channels": 1, "mean": [0.3], "std": [0.4], "crop": 1}
@@ -47,21 +46,16 @@ SUITE: dict[str, Any] = {
     "budgets": {"quick": {"epochs": 2, "teacher_epochs": 3, "precision": "fp32"}},
     "evaluations": {"attack": {"attacks": [{"name": "a", "recipe": "m:f"}, PGD], "examples": 10}},
 }
-Change = Callable[[dict[str, Any]], Any]
 MakePlan = Callable[..., Plan]
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> MakePlan:
     """Plans the suite with a change."""
-    rows = [f"sentence {i},{('bad', 'good')[i % 2]}" for i in range(40)]
-    (tmp_path / "train.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
 
     def make(change: Change = lambda _: None, selection: Selection | None = None, **locations: Any) -> Plan:
-        suite = copy.deepcopy(SUITE)
-        change(suite)
-        (tmp_path / "s.yaml").write_text(json.dumps(suite), encoding="utf-8")  # JSON is YAML
-        return make_plan(load_suite(str(tmp_path / "s.yaml")), selection or Selection(), Locations(**locations))
+        suite = load_suite(write_suite(tmp_path, change, SUITE))
+        return make_plan(suite, selection or Selection(), Locations(**locations))
 
     return make
 
