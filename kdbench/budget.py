@@ -40,6 +40,9 @@ class Budget(Spec):
     seeds: tuple[int, ...] | None = Field(None, min_length=1, description="student seeds, in place of the suite's")
     tasks: tuple[str, ...] = Field((), description="tasks that it is meant for, unless others are asked for [all]")
     pairs: tuple[str, ...] = Field((), description="pairs that it is meant for, unless others are asked for [all]")
+    attacks: tuple[str, ...] = Field(
+        (), description="those of the suite's attacks that it can afford [all]", exclude_if=lambda names: not names
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="of training, auto is bf16 where the hardware has it; evaluations are always fp32"
     )
@@ -50,7 +53,7 @@ class Budget(Spec):
     def _valid_for_images(self) -> Budget:
         if not self.images:
             return self
-        refused = sorted({"images", "seeds", "paper", "tasks", "pairs"} & set(self.images))
+        refused = sorted({"images", "seeds", "paper", "tasks", "pairs", "attacks"} & set(self.images))
         if refused:
             raise ValueError(f"images: {', '.join(refused)} cannot differ from the rest of the budget")
         try:

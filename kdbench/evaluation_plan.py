@@ -95,10 +95,11 @@ class EvaluationPlanner:
     def _attacks(self, reported: dict[str, Any]) -> None:
         settings, task = self.suite.evaluations.attack, self.task
         assert settings is not None
-        fitting = {name: attack for name, attack in self.suite.attacks.items() if attack.kind == task.attack_kind}
+        afforded = {n: a for n, a in self.suite.attacks.items() if not self.budget.attacks or n in self.budget.attacks}
+        fitting = {name: attack for name, attack in afforded.items() if attack.kind == task.attack_kind}
         if not fitting:
             reason = f"none of them is for {task.kind}; those of kind {task.attack_kind} are (kdbench list attacks)"
-            self.skip("attack", ", ".join(self.suite.attacks), reason, replaced=True)
+            self.skip("attack", ", ".join(afforded), reason, replaced=True)
         for name, attack in fitting.items():
             lacking = missing_assets(attack, self.locations.assets())
             if lacking:

@@ -190,7 +190,8 @@ def _resolve(file: SuiteFile, path: Path) -> Suite:
         raise SuiteError(f"{path}: {error}") from error
     entries = [MethodEntry(name=m, method=m) if isinstance(m, str) else m for m in file.methods]
     for title, budget in file.budgets.items():
-        for kind, wanted, known in (("task", budget.tasks, tasks), ("pair", budget.pairs, pairs)):
+        meant = (("task", budget.tasks, tasks), ("pair", budget.pairs, pairs), ("attack", budget.attacks, specs))
+        for kind, wanted, known in meant:
             for name in wanted:
                 if name not in [definition.name for definition in known]:
                     raise SuiteError(f"{path}: budget {title} is meant for {kind} '{name}', which the suite has not")
