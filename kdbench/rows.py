@@ -5,6 +5,8 @@ from __future__ import annotations
 from kdbench.schema import Spec
 
 TEACHER = "teacher"
+CONTROLS = ("finetune", "label-smoothing", "logit-mse", "random-teacher")
+"""Methods that stand in the tables for comparison: what a student reaches without what distillation promises."""
 
 
 class Row(Spec):

@@ -72,10 +72,11 @@ class Store:
 
     # Reading
 
-    def record(self, key: str, *, thorough: bool = False) -> Record | None:
+    def record(self, key: str, *, whole: bool = True, thorough: bool = False) -> Record | None:
         """The record of a finished cell; nothing when it is missing, truncated or not whole.
 
         Args:
+            whole: demand every file. Readers of results are content without what :func:`is_result` leaves out.
             thorough: also compare every file's SHA-256, not only its size.
         """
         folder = self.cell(key)
@@ -86,6 +87,8 @@ class Store:
         if record.key != key or digest(record.spec) != key:
             return None
         for name, entry in record.files.items():
+            if not (whole or is_result(name)):
+                continue
             path = folder / name
             if not path.is_file() or path.stat().st_size != entry.size:
                 return None
@@ -163,17 +166,41 @@ class Store:
         complete = record.model_copy(update={"files": files})
         write_atomic(out / "run.json", info.model_dump_json())
         write_atomic(out / "record.json", canonical_json(complete.model_dump(mode="json")))
-        target = self.cell(record.key)
+        self._publish(record.key, whole=True)
+
+    def adopt(self, record: Record, folder: Path) -> None:
+        """Publish the results of a cell that another store has, byte for byte.
+
+        Args:
+            record: what ``folder`` holds; its files' names must stay inside the folder.
+            folder: the finished cell; weights are not copied.
+
+        Raises:
+            StoreError: another process works on the cell.
+        """
+        with self.claim(record.key) as free:
+            if not free:
+                raise StoreError(f"{self.root}: cell {record.key[:12]} is being computed; wait for the run to end")
+            out = self.output(record.key)
+            for name in ("record.json", "run.json", *filter(is_result, record.files)):
+                if (folder / name).is_file():
+                    (out / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(folder / name, out / name)
+            self._publish(record.key, whole=False)
+
+    def _publish(self, key: str, *, whole: bool) -> None:
+        """Rename a complete output folder to its cell, and delete what else is left of the work on it."""
+        out, target = self.work(key) / "out", self.cell(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and self.record(record.key) is None:
+        if target.exists() and self.record(key, whole=whole) is None:
             shutil.rmtree(target)  # a damaged cell makes room for a whole one
         try:
             out.rename(target)
         except OSError:
-            if self.record(record.key) is None:
+            if self.record(key, whole=whole) is None:
                 raise
-        (self.root / "failed" / f"{record.key}.json").unlink(missing_ok=True)
-        shutil.rmtree(self.work(record.key), ignore_errors=True)
+        (self.root / "failed" / f"{key}.json").unlink(missing_ok=True)
+        shutil.rmtree(self.work(key), ignore_errors=True)
 
     def fail(self, key: str, error: BaseException) -> Failure:
         """Write down why a cell failed; best effort, a full disk may swallow it."""
@@ -183,6 +210,15 @@ class Store:
             shutil.rmtree(self.work(key) / "out", ignore_errors=True)
             write_atomic(self.root / "failed" / f"{key}.json", json.dumps(failure.__dict__))
         return failure
+
+
+def is_result(name: str) -> bool:
+    """Whether a file of a cell belongs to its results; weights and adversarial images are for other cells to build on.
+
+    Args:
+        name: of the file, relative to the cell.
+    """
+    return not (name.startswith(("model/", "checkpoints/")) or name == "adversarial.safetensors")
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

@@ -4,87 +4,155 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from kdbench.reports.entries import Entry, combine, combine_entries, single
 from kdbench.reports.table import Leaderboard, Status, Value
 from kdbench.rows import TEACHER
+from kdbench.stats.robustness import relative_drop
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One printed number: the mean over tasks and sets of seed means, with its spread.
-
-    ``parts`` counts what went in and what should have; an entry that is not whole has no number.
-    """
-
-    number: float
-    spread: float
-    parts: tuple[int, int]
-    status: Status
-    low: float = math.nan
-    high: float = math.nan
+Read = Callable[[str, str], Entry | None]
+"""(pair, method) -> what stands there."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its title, how numbers are written, and whether more is better."""
+    """A column: its key and title, how numbers are written, whether more is better, and where numbers come from."""
 
+    key: str
     title: str
     form: str
-    entry: Callable[[str, str], Entry | None]
+    entry: Read
     better: int = 0
 
 
 def summary_columns(board: Leaderboard) -> list[Column]:
     """In-domain, out-of-domain and adversarial side by side, never averaged into one number."""
-    tasks = board.tasks
+    efficiency = _over_tasks(board, "efficiency")
+    columns = [
+        Column("in_domain", "in-domain", "percent", axis_entry(board, "in_domain"), 1),
+        Column("ood", "out-of-domain", "percent", axis_entry(board, "ood"), 1),
+        Column("relative_drop", "drop / teacher's", "ratio", lambda p, m: _relative_drop(board, p, m), -1),
+        Column("attack_clean", "attacked sample, clean", "percent",
+               _over_tasks(board, "attack")(board.clean_metric), 1),
+        Column("attack", "under attack", "percent", axis_entry(board, "attack"), 1),
+        Column("transfer", "transfer", "percent", _over_tasks(board, "transfer")(board.transfer_metric), 1),
+        Column("corruption", "corruptions", "percent",
+               _over_tasks(board, "corruption")(lambda _: "corruption_accuracy"), 1),
+        Column("mce", "mCE", "percent", _over_tasks(board, "corruption")(lambda _: "mce"), -1),
+        Column("agreement", "agreement", "percent", _over_tasks(board, "fidelity")(lambda _: "agreement"), 1),
+        Column("ece", "ECE", "percent", _over_tasks(board, "calibration")(lambda _: "ece"), -1),
+        Column("parameters", "params (M)", "millions", efficiency(lambda _: "parameters"), -1),
+        Column("flops", "GFLOPs", "billions", efficiency(lambda _: "flops"), -1),
+        Column("latency_ms", "latency (ms)", "milliseconds", lambda p, m: _latency(board, p, m), -1),
+        Column("updates", "updates", "count", lambda p, m: _training(board, p, m, "updates")),
+        Column("generator_updates", "generator updates", "count",
+               lambda p, m: _training(board, p, m, "generator_updates")),
+        Column("attack_passes", "attack passes", "count", lambda p, m: _training(board, p, m, "adversarial_passes")),
+        Column("assistants", "assistants", "count", lambda p, m: _training(board, p, m, "assistants")),
+        Column("minutes", "train (min)", "minutes", lambda p, m: _training(board, p, m, "minutes"), -1),
+    ]  # fmt: skip
+    places = [(pair, method) for pair in board.pairs for method in board.methods(pair)]
+    return [column for column in columns if any(_shown(column, column.entry(*place)) for place in places)]
 
-    def measured(pair: str, method: str, task: str, evaluation: str, metric: str) -> list[Value]:
+
+_OPTIONAL = {"generator_updates", "attack_passes", "assistants"}
+"""Shown where something was spent on them."""
+
+
+def _shown(column: Column, entry: Entry | None) -> bool:
+    return entry is not None and (column.key not in _OPTIONAL or entry.number > 0)
+
+
+def axis_entry(board: Leaderboard, axis: str) -> Read:
+    """The score of an axis (``in_domain``, ``ood``, ``attack``): mean over tasks of the mean over sets."""
+    metric = {"in_domain": board.primary, "ood": board.ood_metric, "attack": board.attack_metric}[axis]
+    return _over_tasks(board, axis)(metric)
+
+
+def _over_tasks(board: Leaderboard, evaluation: str) -> Callable[[Callable[[str], str]], Read]:
+    """Given the metric of each task: the mean over tasks; missing where other methods have more tasks."""
+
+    def measured(pair: str, method: str, task: str, metric: str) -> list[Value]:
         found = [board.get(pair, task, method, evaluation, name, metric) for name in board.sets(task, evaluation)]
         return [value for value in found if value is not None]
 
-    def over(evaluation: str, metric: Callable[[str], str]) -> Callable[[str, str], Entry | None]:
+    def reader(metric: Callable[[str], str]) -> Read:
         def entry(pair: str, method: str) -> Entry | None:
             per_task, absent = [], 0
-            for task in tasks:
-                values = measured(pair, method, task, evaluation, metric(task))
+            for task in board.tasks:
+                values = measured(pair, method, task, metric(task))
                 if values:
                     per_task.append(combine(values))
-                elif any(measured(pair, other, task, evaluation, metric(task)) for other in board.methods(pair)):
+                elif any(measured(pair, other, task, metric(task)) for other in board.methods(pair)):
                     absent += 1  # a mean over fewer tasks than others have is not comparable
-            if not per_task or not absent:
-                return combine_entries(per_task) if per_task else None
-            return Entry(math.nan, math.nan, (len(per_task), len(per_task) + absent), "missing")
+            if not per_task:
+                return None
+            if absent:
+                return Entry(math.nan, math.nan, (len(per_task), len(per_task) + absent), "missing")
+            return combine_entries(per_task)
 
         return entry
 
-    columns = [
-        Column("in-domain", "percent", over("in_domain", board.primary), 1),
-        Column("out-of-domain", "percent", over("ood", board.ood_metric), 1),
-        Column("under attack", "percent", over("attack", board.attack_metric), 1),
-        Column("transfer", "percent", over("transfer", board.transfer_metric), 1),
-        Column("corruptions", "percent", over("corruption", lambda _: "corruption_accuracy"), 1),
-        Column("mCE", "percent", over("corruption", lambda _: "mce"), -1),
-        Column("agreement", "percent", over("fidelity", lambda _: "agreement"), 1),
-        Column("ECE", "percent", over("calibration", lambda _: "ece"), -1),
-        Column("params (M)", "millions", over("efficiency", lambda _: "parameters"), -1),
-        Column("GFLOPs", "billions", over("efficiency", lambda _: "flops"), -1),
-        Column("updates", "count", lambda pair, method: _training(board, pair, method, "updates")),
-        Column("generator updates", "count", lambda pair, method: _training(board, pair, method, "generator_updates")),
-        Column("attack passes", "count", lambda pair, method: _training(board, pair, method, "adversarial_passes")),
-        Column("assistants", "count", lambda pair, method: _training(board, pair, method, "assistants")),
-        Column("train (min)", "minutes", lambda pair, method: _training(board, pair, method, "minutes")),
-    ]
-    places = [(pair, method) for pair in board.pairs for method in board.methods(pair)]
-    optional = {"generator updates", "attack passes", "assistants"}  # shown where something was spent on them
-    return [
-        column
-        for column in columns
-        if any(
-            entry and (column.title not in optional or entry.number > 0) for p in places if (entry := column.entry(*p))
-        )
-    ]
+    return reader
+
+
+def _relative_drop(board: Leaderboard, pair: str, method: str) -> Entry | None:
+    """What is lost from in-domain to out-of-domain, in the same metric, as a multiple of what the teacher loses."""
+    own, teacher = _in_and_out(board, pair, method), _in_and_out(board, pair, TEACHER)
+    if own is None or teacher is None:
+        return None
+    ratio = relative_drop(own, teacher)
+    return None if math.isnan(ratio) else Entry(ratio, math.nan, (1, 1), "ok")
+
+
+def _in_and_out(board: Leaderboard, pair: str, method: str) -> tuple[float, float] | None:
+    """Means over the tasks that have out-of-domain sets; nothing unless all are whole."""
+    inside, outside = [], []
+    for task in board.tasks:
+        metric = board.ood_metric(task)
+        sets = [board.get(pair, task, method, "ood", name, metric) for name in board.sets(task, "ood")]
+        own = board.get(pair, task, method, "in_domain", task, metric)
+        if not sets:
+            continue
+        if own is None or any(value is None or value.status != "ok" for value in (own, *sets)):
+            return None
+        inside.append(own.mean)
+        outside.append(statistics.fmean(value.mean for value in sets if value))
+    return (statistics.fmean(inside), statistics.fmean(outside)) if inside else None
+
+
+def _latency(board: Leaderboard, pair: str, method: str) -> Entry | None:
+    """Mean over tasks and seeds of the batch that ``efficiency`` times."""
+    rows = [r for r in board.manifest.rows if (r.pair, r.method, r.evaluation) == (pair, method, "efficiency")]
+    known = [float(board.runs[r.key].measured.get("latency_ms", math.nan)) for r in rows if r.key in board.runs]
+    if not known or any(map(math.isnan, known)):
+        return None
+    whole = len(known) == len(rows)
+    return Entry(
+        statistics.fmean(known) if whole else math.nan, math.nan, (len(known), len(rows)), "ok" if whole else "missing"
+    )
+
+
+def _training(board: Leaderboard, pair: str, method: str, what: str) -> Entry | None:
+    """Mean over tasks and seeds of what a training took; its assistants' own training is not included."""
+    rows = [r for r in board.manifest.rows if (r.pair, r.method, r.evaluation) == (pair, method, "")]
+    numbers = []
+    for row in rows:
+        if row.key not in board.records:
+            continue
+        if what == "minutes":
+            numbers += [board.runs[row.key].wall_seconds / 60] if row.key in board.runs else []
+        else:
+            cost = board.records[row.key].cost
+            updates = "teacher_updates" if method == TEACHER else "student_updates"
+            numbers.append(float(cost.get(updates if what == "updates" else what, 0)))
+    if not rows:
+        return None
+    status: Status = "ok" if len(numbers) == len(rows) else "missing"
+    mean = statistics.fmean(numbers) if status == "ok" else math.nan
+    return Entry(mean, math.nan, (len(numbers), len(rows)), status)
 
 
 def task_columns(board: Leaderboard, task: str) -> list[Column]:
@@ -113,7 +181,7 @@ def task_columns(board: Leaderboard, task: str) -> list[Column]:
     ]
     measured = {(p.evaluation, p.dataset, p.metric) for p in board.values if p.task == task}
 
-    def reader(evaluation: str, name: str, metric: str) -> Callable[[str, str], Entry | None]:
+    def reader(evaluation: str, name: str, metric: str) -> Read:
         def entry(pair: str, method: str) -> Entry | None:
             value = board.get(pair, task, method, evaluation, name, metric)
             return None if value is None else single(value)
@@ -121,13 +189,19 @@ def task_columns(board: Leaderboard, task: str) -> list[Column]:
         return entry
 
     return [
-        Column(title, _FORMS.get(metric, "percent"), reader(evaluation, name, metric), _BETTER.get(metric, 1))
+        Column(
+            f"{evaluation}/{name}/{metric}",
+            title,
+            _TASK_FORMS.get(metric, "percent"),
+            reader(evaluation, name, metric),
+            _BETTER.get(metric, 1),
+        )
         for evaluation, name, metric, title in places
         if (evaluation, name, metric) in measured
     ]
 
 
-_FORMS = {"mean_queries": "number", "mean_norm": "norm"}
+_TASK_FORMS = {"mean_queries": "number", "mean_norm": "norm"}
 _BETTER = {"success_rate": -1, "mce": -1, "mean_queries": 0, "mean_perturbed_words": 0, "mean_norm": 0}
 
 
@@ -144,78 +218,3 @@ def _clean_attacks(board: Leaderboard, task: str) -> list[str]:
 
 def _agree(first: list[float], second: list[float]) -> bool:
     return len(first) == len(second) and all(a == b or math.isnan(a + b) for a, b in zip(first, second, strict=True))
-
-
-def single(value: Value) -> Entry:
-    """One value as an entry."""
-    whole = value.status == "ok"
-    return Entry(
-        value.mean if whole else math.nan, value.sd, value.seeds, value.status, value.low if whole else math.nan,
-        value.high if whole else math.nan,
-    )  # fmt: skip
-
-
-def combine(values: Iterable[Value]) -> Entry:
-    """Mean over sets; one set keeps its interval."""
-    known = list(values)
-    return single(known[0]) if len(known) == 1 else combine_entries([single(value) for value in known])
-
-
-def combine_entries(entries: list[Entry]) -> Entry:
-    """Mean of means; its spread is that of a mean of independent parts. Not whole unless all parts are."""
-    if len(entries) == 1:
-        return entries[0]
-    parts = (sum(entry.status == "ok" for entry in entries), len(entries))
-    if parts[0] < parts[1]:
-        failed = any(entry.status == "failed" for entry in entries)
-        return Entry(math.nan, math.nan, parts, "failed" if failed else "missing")
-    spread = math.sqrt(sum(entry.spread**2 for entry in entries)) / len(entries)
-    return Entry(statistics.fmean(entry.number for entry in entries), spread, parts, "ok")
-
-
-def _training(board: Leaderboard, pair: str, method: str, what: str) -> Entry | None:
-    """Mean over tasks and seeds of what a training took; its assistants' own training is not included."""
-    rows = [r for r in board.manifest.rows if (r.pair, r.method, r.evaluation) == (pair, method, "")]
-    numbers = []
-    for row in rows:
-        if row.key not in board.records:
-            continue
-        if what == "minutes":
-            numbers += [board.runs[row.key].wall_seconds / 60] if row.key in board.runs else []
-        else:
-            cost = board.records[row.key].cost
-            updates = "teacher_updates" if method == TEACHER else "student_updates"
-            numbers.append(float(cost.get(updates if what == "updates" else what, 0)))
-    if not rows:
-        return None
-    status: Status = "ok" if len(numbers) == len(rows) else "missing"
-    mean = statistics.fmean(numbers) if status == "ok" else math.nan
-    return Entry(mean, math.nan, (len(numbers), len(rows)), status)
-
-
-def write_entry(entry: Entry | None, form: str) -> str:
-    """An entry as it stands in a table: number, ± sd over seeds, or why there is none."""
-    if entry is None:
-        return "–"
-    if entry.status != "ok":
-        return f"{entry.status} ({entry.parts[0]}/{entry.parts[1]})"
-    scale, digits = {
-        "percent": (100.0, 1),
-        "millions": (1e-6, 1),
-        "billions": (1e-9, 2),
-        "count": (1.0, 0),
-        "minutes": (1.0, 1),
-        "number": (1.0, 1),
-        "norm": (1.0, 3),
-    }[form]
-    if form == "millions" and entry.number < 1e6:
-        digits = 2 if entry.number >= 1e5 else 3  # image students have a few thousand
-    text = f"{entry.number * scale:.{digits}f}"
-    return text if math.isnan(entry.spread) else f"{text} ± {entry.spread * scale:.{digits}f}"
-
-
-def interval(entry: Entry | None) -> str:
-    """``[low, high]`` in percent, where a single seed leaves the examples as the only spread."""
-    if entry is None or math.isnan(entry.low):
-        return ""
-    return f"[{entry.low * 100:.1f}, {entry.high * 100:.1f}]"

@@ -1,4 +1,4 @@
-"""The leaderboard as CSV: the summary table, and one tidy row per measured value."""
+"""The report as CSV: the summary table, and one tidy row per measured value."""
 
 from __future__ import annotations
 
@@ -6,24 +6,39 @@ import math
 
 import pandas as pd
 
-from kdbench.reports.columns import summary_columns
+from kdbench.reports.model import Report
 from kdbench.reports.table import Leaderboard
 
 
-def summary_csv(board: Leaderboard) -> str:
+def summary_csv(report: Report) -> str:
     """One row per pair and method; fractions, counts and minutes as plain numbers, empty where not whole."""
-    columns = summary_columns(board)
     rows = []
-    for pair in board.pairs:
-        for method in board.methods(pair):
-            row: dict[str, object] = {"pair": safe_name(pair), "method": safe_name(method)}
-            for column in columns:
-                entry = column.entry(pair, method)
-                row[column.title] = _number(entry.number if entry else math.nan)
-                if column.form == "percent":
-                    row[f"{column.title} sd"] = _number(entry.spread if entry else math.nan)
+    for pair in report.pairs:
+        for line in pair.summary.lines:
+            row: dict[str, object] = {"pair": safe_name(pair.name), "method": safe_name(line.name)}
+            for heading, cell in zip(pair.summary.headings, line.cells, strict=True):
+                row[heading.key] = cell.text if heading.form == "text" else _number(cell.number)
+                if heading.form == "percent":
+                    row[f"{heading.key}_sd"] = _number(cell.spread)
+            row |= _differences(report, pair.name, line.name)
             rows.append(row)
     return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+
+
+def _differences(report: Report, pair: str, method: str) -> dict[str, float | None]:
+    """Difference to the reference, its interval and its p-value, for each axis."""
+    table = next(p.differences for p in report.pairs if p.name == pair)
+    line = next((line for line in table.lines if line.name == method), None) if table else None
+    if table is None or line is None:
+        return {}
+    found: dict[str, float | None] = {}
+    for heading, cell in zip(table.headings, line.cells, strict=True):
+        if heading.form == "points":
+            found[f"{heading.key}_difference"] = _number(cell.number)
+            found[f"{heading.key}_low"], found[f"{heading.key}_high"] = _number(cell.low), _number(cell.high)
+        else:
+            found[heading.key] = _number(cell.number)
+    return found
 
 
 def tidy_csv(board: Leaderboard) -> str:

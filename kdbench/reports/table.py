@@ -37,6 +37,7 @@ class Value:
         examples: examples of one seed's evaluation, 0 where the metric has none.
         low, high: 95 % Wilson interval of one of ``MEANS`` with one seed; NaN otherwise.
         status: ``ok`` only when every planned seed finished.
+        by_seed: the numbers of the seeds that finished, in the order of the seeds.
     """
 
     mean: float
@@ -46,6 +47,7 @@ class Value:
     low: float
     high: float
     status: Status
+    by_seed: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,10 @@ class Leaderboard:
     def methods(self, pair: str) -> list[str]:
         """The teacher, then the methods of a pair in the order they were asked for."""
         return list(dict.fromkeys(row.method for row in self.manifest.rows if row.pair == pair))
+
+    def students(self, pair: str) -> list[str]:
+        """The same without the teacher."""
+        return [method for method in self.methods(pair) if method != TEACHER]
 
     def primary(self, task: str) -> str:
         """The metric that stands for a task."""
@@ -139,7 +145,8 @@ def build_leaderboard(store: Store, manifest: Manifest) -> Leaderboard:
             grouped[row.pair, row.task, row.method, row.evaluation, row.dataset].append(row)
     if not board.records:
         raise ReportError(f"{store.root}: no cell of suite {manifest.suite} has finished yet")
-    for (pair, task, method, evaluation, dataset), rows in grouped.items():
+    for (pair, task, method, evaluation, dataset), unordered in grouped.items():
+        rows = sorted(unordered, key=lambda row: row.seed)
         measured = {metric: _values(board, rows, metric) for metric in _metrics(board, evaluation, task, dataset)}
         if evaluation == "corruption":
             measured |= corruption_errors(manifest, board.records, rows)
@@ -152,7 +159,7 @@ def build_leaderboard(store: Store, manifest: Manifest) -> Leaderboard:
 def _load(board: Leaderboard, store: Store, row: Row) -> None:
     if row.key in board.records:
         return
-    record = store.record(row.key)
+    record = store.record(row.key, whole=False)
     if record is None:
         failure = store.failure(row.key)
         what = f"{row.method} on {row.task}, {row.pair}, seed {row.seed}"
@@ -211,7 +218,7 @@ def _summarise(board: Leaderboard, store: Store, rows: list[Row], metric: str, v
     if len(known) < len(values):
         lost = [row for row, value in zip(rows, values, strict=True) if value is None]
         status = "failed" if any(_failed(store, row, board) for row in lost) else "missing"
-    return Value(mean, sd, (len(known), len(values)), examples, low, high, status)
+    return Value(mean, sd, (len(known), len(values)), examples, low, high, status, tuple(known))
 
 
 def _examples(record: Record) -> int:

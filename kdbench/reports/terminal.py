@@ -1,59 +1,83 @@
-"""The leaderboard in the terminal."""
+"""The report in the terminal."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from kdbench.reports.columns import Column, interval, summary_columns, task_columns, write_entry
-from kdbench.reports.markdown import reading_guide
-from kdbench.reports.table import Leaderboard
-from kdbench.rows import TEACHER
+from kdbench.reports.entries import write_bounds
+from kdbench.reports.model import Cell, Heading, PairReport, Report, Table
+
+_MOST_NOTES = 8
+_SUMMARY = (
+    "in_domain", "in_domain_rank", "ood", "ood_rank", "attack", "attack_rank", "corruption", "agreement", "ece",
+    "parameters", "updates", "seeds",
+)  # fmt: skip
+"""What of the summary fits on a screen; files have all of it."""
 
 
-def print_leaderboard(board: Leaderboard, console: Console) -> None:
-    """The summary of every pair; of one with a single task also every set."""
-    for pair in board.pairs:
-        title = f"{board.manifest.suite} · {pair} · budget {board.manifest.budget}"
-        console.print(_table(board, pair, summary_columns(board), title))
-        tasks = list(dict.fromkeys(row.task for row in board.manifest.rows if row.pair == pair))
-        if len(tasks) == 1:
-            columns = [c for c in task_columns(board, tasks[0]) if c.form == "percent"]
-            console.print(_sets(board, pair, columns, f"{tasks[0]}, set by set"))
-    console.print(reading_guide(board), style="dim")
-    for failure in board.failures:
+def print_report(report: Report, console: Console) -> None:
+    """The summary of every pair and what differs; of a pair with a single task also every set."""
+    for pair in report.pairs:
+        title = f"{report.title} · {pair.name} · budget {report.provenance.budget}"
+        console.print(_table(pair.summary, title, shown=_SUMMARY))
+        if pair.differences:
+            console.print(_table(pair.differences, pair.differences.title))
+        if len(pair.tasks) == 1:
+            console.print(_sets(pair))
+    if report.across:
+        console.print(_table(report.across, report.across.title))
+        console.print(report.across.caption, style="dim", soft_wrap=False)
+    console.print(" ".join(report.guide), style="dim")
+    for failure in report.failed:
         console.print(Text(f"failed: {failure}", style="red"))
-    for flag in board.flags:
-        console.print(Text(f"flag: {flag}", style="yellow"))
-    if board.manifest.skipped:
-        console.print(f"{len(board.manifest.skipped)} evaluations were not measured here; leaderboard.md says why")
+    for reason in report.unranked:
+        console.print(Text(f"not ranked: {reason}", style="yellow"))
+    for number, text in enumerate(report.footnotes[:_MOST_NOTES], start=1):
+        console.print(Text(f"[{number}] {text}", style="yellow"))
+    if len(report.footnotes) > _MOST_NOTES:
+        console.print(f"{len(report.footnotes) - _MOST_NOTES} more notes are in leaderboard.md", style="yellow")
+    if report.skipped:
+        console.print(f"{len(report.skipped)} evaluations were not measured here; leaderboard.md says why")
 
 
-def _table(board: Leaderboard, pair: str, columns: list[Column], title: str) -> Table:
-    """A row for each method."""
-    columns = [column for column in columns if any(column.entry(pair, method) for method in board.methods(pair))]
-    table = _empty(title, "method", [column.title.replace("-", "-\n") for column in columns])
-    for method in board.methods(pair):
-        cells = [Text(write_entry(column.entry(pair, method), column.form)) for column in columns]
-        table.add_row(Text(method), *cells, end_section=method == TEACHER)
-    return table
+def _table(table: Table, title: str, shown: Collection[str] = ()) -> RichTable:
+    """A row for each method; of the columns those ``shown``, without intervals, or all."""
+    picked = [i for i, heading in enumerate(table.headings) if not shown or heading.key in shown]
+    rich = _empty(title, "method", [table.headings[i].title.replace("-", "-\n") for i in picked])
+    for line in table.lines:
+        cells = [_text(line.cells[i], table.headings[i], interval=not shown) for i in picked]
+        rich.add_row(Text(line.name + _numbers(line.notes)), *cells, end_section=line.role == "teacher")
+    return rich
 
 
-def _sets(board: Leaderboard, pair: str, columns: list[Column], title: str) -> Table:
+def _sets(pair: PairReport) -> RichTable:
     """A row for each set, with intervals: there are more sets than methods."""
-    methods = board.methods(pair)
-    table = _empty(title, "set", methods)
-    for column in columns:
-        entries = [column.entry(pair, method) for method in methods]
-        if any(entries):
-            cells = ["\n".join(filter(None, [write_entry(entry, column.form), interval(entry)])) for entry in entries]
-            table.add_row(Text(column.title), *map(Text, cells))
-    return table
+    table = pair.tasks[0]
+    rich = _empty(f"{table.key}, set by set", "set", [line.name for line in table.lines])
+    for index, heading in enumerate(table.headings):
+        if heading.form == "percent":
+            cells = [line.cells[index] for line in table.lines]
+            rich.add_row(Text(heading.title), *(_text(cell, heading, between="\n") for cell in cells))
+    return rich
 
 
-def _empty(title: str, first: str, others: list[str]) -> Table:
-    table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+def _text(cell: Cell, heading: Heading, between: str = " ", *, interval: bool = True) -> Text:
+    mark = {"tied": " ≈"}.get(cell.mark, "") + _numbers(cell.notes)
+    bounds = write_bounds(cell.low, cell.high, heading.form) if interval else ""
+    parts = filter(None, (cell.text + mark, bounds))
+    return Text(between.join(parts), style="bold" if cell.mark == "best" else "")
+
+
+def _numbers(notes: tuple[int, ...]) -> str:
+    return f" [{','.join(map(str, notes))}]" if notes else ""
+
+
+def _empty(title: str, first: str, others: list[str]) -> RichTable:
+    table = RichTable(title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(Text(name.replace(" ", "\n")), justify="right")

@@ -90,7 +90,7 @@ def test_everyone_learns_the_digits_and_falls_to_the_attack(finished: Path) -> N
         assert 0 <= found[method, "fgsm", "accuracy_under_transfer"] <= 1
         assert found[method, "optdigits", "parameters"] < found["teacher", "optdigits", "parameters"]
     table = pd.read_csv(finished / "leaderboards/digits/leaderboard.csv", index_col="method")
-    assert set(table.index) == {"teacher", *METHODS} and table["in-domain"].notna().all()
+    assert set(table.index) == {"teacher", *METHODS} and table["in_domain"].notna().all()
 
 
 def test_a_robust_method_is_more_robust(finished: Path) -> None:

@@ -116,7 +116,7 @@ def test_readers_learn_and_are_attacked(finished: Path) -> None:
         assert found[method, "fidelity", "towns", "kl"] > 0
         assert 0 <= found[method, "calibration", "towns", "ece"] <= 1
     table = pd.read_csv(finished / "leaderboards/questions/leaderboard.csv", index_col="method")
-    columns = ["in-domain", "out-of-domain", "under attack", "transfer", "agreement", "ECE"]
+    columns = ["in_domain", "ood", "attack", "transfer", "agreement", "ece"]
     assert table.loc[list(METHODS), columns].notna().all(axis=None)
     page = (finished / "leaderboards/questions/leaderboard.md").read_text(encoding="utf-8")
     assert "hasans_token_f1" in page and "question-characters exact match" in page and "Of answers: token F1" in page

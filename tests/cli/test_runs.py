@@ -99,7 +99,7 @@ def test_fetch_then_run_offline(cli: Cli, tmp_path: Path, monkeypatch: pytest.Mo
     assert _planned(cli, *copied, "--methods", "annealing")["student"] == (2, 1, 0), "finetune is shared"
 
     reported = cli("report", *suite).out
-    assert "│finetune" in reported and "leaderboards/moods/leaderboard.md" in reported
+    assert "│finetune" in reported and "written to leaderboards/moods: leaderboard.md" in reported
     rows = pd.read_csv(tmp_path / "leaderboards/moods/results.csv")
     assert set(rows["dataset"]) == {"moods", "far", "private"} and set(rows["status"]) == {"ok"}
     assert cli("report", "--suite", "moods", "--out", "other").out.startswith("moods · tiny-l4-l2")
@@ -190,4 +190,4 @@ def test_failed_tasks_are_not_averaged_away(failing: tuple[Path, str], cli: Cli,
     folder, _ = failing
     cli("report", "--suite", "failing", "--store", folder / ".kdbench/store")
     table = pd.read_csv(tmp_path / "leaderboards/failing/leaderboard.csv", index_col="method")
-    assert pd.isna(table.loc["finetune", "in-domain"])
+    assert pd.isna(table.loc["finetune", "in_domain"])

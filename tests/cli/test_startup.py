@@ -65,8 +65,10 @@ def test_help_shows_how_to_begin(cli: Cli) -> None:
 @pytest.mark.parametrize("name", _COMMANDS)
 def test_every_option_says_what_it_is_for(cli: Cli, name: str) -> None:
     """In the help of its command."""
-    command = importlib.import_module(f"kdbench.cli.{name}_command").command
-    options = [option for option in command.params if isinstance(option, click.Option)]
-    assert options and all(option.help for option in options)
-    shown = cli(name, "--help").out
-    assert all(option.opts[0] in shown for option in options)
+    found = importlib.import_module(f"kdbench.cli.{name}_command").command
+    commands = found.commands if isinstance(found, click.Group) else {"": found}
+    for member, command in commands.items():
+        options = [option for option in command.params if isinstance(option, click.Option)]
+        assert options and all(option.help for option in options)
+        shown = cli(name, *filter(None, [member]), "--help").out
+        assert all(option.opts[0] in shown for option in options)

@@ -89,7 +89,7 @@ def test_example_is_listed_described_run_and_installed(example: Path, monkeypatc
     kdbench("report", "--suite", "tiny", cwd=example)
     table = pd.read_csv(example / "leaderboards/tiny/leaderboard.csv", index_col="method")
     assert list(table.index) == ["teacher", "finetune", "kd", "cosine-kd", "prokd+cosine-kd"]
-    assert table["in-domain"].notna().all()
+    assert table["in_domain"].notna().all()
     page = (example / "leaderboards/tiny/leaderboard.md").read_text(encoding="utf-8")
     assert "- **cosine-kd** (where the method comes from): epochs 3.0, weight 0.3" in page.splitlines()
 
@@ -186,7 +186,7 @@ def test_image_task_and_pair_run(tmp_path: Path) -> None:
     kdbench("run", "--suite", "./photos.yaml", "--jobs", 1, cwd=tmp_path)
     kdbench("report", "--suite", "photos", cwd=tmp_path)
     leaderboard = pd.read_csv(tmp_path / "leaderboards/photos/leaderboard.csv", index_col="method")
-    assert list(leaderboard.index) == ["teacher", "finetune", "kd"] and leaderboard["in-domain"].notna().all()
+    assert list(leaderboard.index) == ["teacher", "finetune", "kd"] and leaderboard["in_domain"].notna().all()
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -280,6 +280,8 @@ def test_command_lines(page: str, line: str) -> None:
     assert name in _COMMANDS
     context = click.Context(cli, info_name="kdbench")
     command = cli.get_command(context, name)
+    if isinstance(command, click.Group) and arguments:
+        command = command.commands.get(arguments.pop(0))
     assert command is not None
     try:
         values = command.make_context(name, list(arguments), parent=context).params
@@ -307,12 +309,9 @@ def test_command_lines(page: str, line: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_in_the_text_exist(page: Path) -> None:
     """Also those that are mentioned without their command; pip's have a command of their own."""
-    options = {
-        option
-        for name in _COMMANDS
-        for parameter in (cli.get_command(click.Context(cli), name) or click.Command(name)).params
-        for option in parameter.opts
-    }
+    found = [cli.get_command(click.Context(cli), name) or click.Command(name) for name in _COMMANDS]
+    found += [member for group in found if isinstance(group, click.Group) for member in group.commands.values()]
+    options = {option for command in found for parameter in command.params for option in parameter.opts}
     text = "\n".join(line for line in page.read_text(encoding="utf-8").splitlines() if "pip " not in line)
     mentioned = set(re.findall(r"`(--[a-z-]+)", text))
     assert mentioned <= options | {"--help", "--version"}

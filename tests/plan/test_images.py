@@ -160,7 +160,8 @@ def test_a_budget_names_the_tasks_and_pairs_it_is_meant_for(plan: MakePlan) -> N
     assert {row.task for row in plan(narrow).rows} == {"digits"}
     asked = Selection(tasks=("mood",), pairs=(PAIRS[0],))
     assert {row.task for row in plan(narrow, asked).rows} == {"mood"}
-    for change, kind in ((_budget(tasks=["dgits"]), "task 'dgits'"), (_budget(pairs=["x"]), "pair 'x'")):
+    refused = [(_budget(tasks=["dgits"]), "task 'dgits'"), (_budget(pairs=["x"]), "pair 'x'")]
+    for change, kind in (*refused, (_budget(attacks=["x"]), "attack 'x'")):
         with pytest.raises(SuiteError, match=f"budget quick is meant for {kind}, which the suite has not"):
             plan(change)
 

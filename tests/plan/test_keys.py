@@ -79,6 +79,7 @@ BUDGET_FIELDS: dict[str, tuple[Any, set[str]]] = {
     "images": ({"batch_size": 9}, set()),
     "pairs": (["tiny-l4-l2"], set()),
     "tasks": (["mood"], set()),
+    "attacks": (["b", "a"], set()),
 }
 
 
@@ -94,6 +95,13 @@ def test_a_budgets_seeds_stand_in_for_the_suites(plan: Callable[..., Plan]) -> N
     assert {row.seed for row in quick.rows} == {0, 2} and keys_of(quick).items() < whole.items()
     chosen = plan(lambda suite: suite["budgets"]["quick"].update(seeds=[2]), Selection(seeds=(1,)))
     assert {row.seed for row in chosen.rows} == {0, 1}
+
+
+def test_a_budget_names_the_attacks_it_can_afford(plan: Callable[..., Plan]) -> None:
+    """The others are not run; what is run has the keys it would have anyway."""
+    some = plan(lambda suite: suite["budgets"]["quick"].update(attacks=["b"]))
+    assert {row.dataset for row in some.rows if row.evaluation == "attack"} == {"b"}
+    assert keys_of(some).items() < keys_of(plan()).items()
 
 
 @pytest.mark.parametrize("field", BUDGET_FIELDS)

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from kdbench.reports.build import report_of
 from kdbench.reports.columns import summary_columns, task_columns
 from kdbench.reports.commands import portable_command
 from kdbench.reports.markdown import to_markdown
+from kdbench.reports.model import Report
 from kdbench.reports.table import Leaderboard, build_leaderboard
-from kdbench.reports.terminal import print_leaderboard
+from kdbench.reports.terminal import print_report
 from kdbench.rows import TEACHER
 from tests.reports.world import World
 
@@ -24,6 +26,10 @@ def world(tmp_path: Path) -> World:
 
 def board_of(world: World, **manifest: object) -> Leaderboard:
     return build_leaderboard(world.store, world.manifest(**manifest))  # type: ignore[arg-type]
+
+
+def report_on(world: World, **manifest: object) -> Report:
+    return report_of(world.store, board_of(world, **manifest))
 
 
 def titles(board: Leaderboard) -> list[str]:
@@ -59,7 +65,7 @@ def test_corruption_errors_are_relative_to_finetune_of_the_same_seed(world: Worl
     assert number(board, "mCE", "kd") == pytest.approx(((0.5 + 0.75) / 2 + 2) / 2)
     assert number(board, "mCE", TEACHER) == pytest.approx(((0.5 + 0.5) / 2 + (0.25 + 1) / 2) / 2)
     assert number(board, "corruptions", "kd") == pytest.approx((0.8 + 0.4) / 2)
-    line = next(line for line in to_markdown(board).splitlines() if line.startswith("| kd |"))
+    line = next(line for line in to_markdown(report_on(world)).splitlines() if line.startswith("| kd |"))
     assert "131.2 ± 97.2" in line
 
 
@@ -70,8 +76,8 @@ def test_no_corruption_error_without_its_reference(world: World) -> None:
     assert titles(board_of(world)) == ["corruptions"]
     add_corruption(world, "finetune", 1, 0.8, 0.6)
     add_corruption(world, "finetune", 2, 0.8, 0.6, done=False)
-    lines = to_markdown(board_of(world)).splitlines()
-    assert next(line for line in lines if line.startswith("| kd |")) == "| kd | 80.0 ± 0.0 | missing (1/2) |"
+    lines = to_markdown(report_on(world)).splitlines()
+    assert next(line for line in lines if line.startswith("| kd | 80.0 ± 0.0 | missing (1/2) |"))
 
 
 def test_transfer_and_norms_where_they_were_measured(world: World) -> None:
@@ -81,13 +87,13 @@ def test_transfer_and_norms_where_they_were_measured(world: World) -> None:
         world.add("kd", 1, "attack", name, {**attack, "mean_norm": 0.0314})
         world.add("kd", 1, "transfer", name, {"accuracy_under_transfer": 0.6})
     board = board_of(world)
-    assert titles(board) == ["under attack", "transfer"]
+    assert titles(board) == ["attacked sample, clean", "under attack", "transfer"]
     assert number(board, "transfer", "kd") == pytest.approx(0.6)
     assert [column.title for column in task_columns(board, "t")] == [
         "clean (attacked sample)", "fgsm", "fgsm success", "fgsm norm", "pgd", "pgd success", "pgd norm",
         "fgsm transfer", "pgd transfer",
     ]  # fmt: skip
-    text = to_markdown(board)
+    text = to_markdown(report_on(world))
     assert "| kd | 80.0 [67.0, 88.8] | 20.0 [11.2, 33.0] | 75.0 | 0.031 |" in text
     assert "Transfer: accuracy" in text and "mCE" not in text
 
@@ -118,7 +124,7 @@ def test_settings_by_kind_only_where_they_differ(tmp_path: Path) -> None:
     for kind, alpha in (("text-classification", 0.5), ("text-regression", 9.0), ("image-classification", 0.1)):
         world.settings("kd", {"alpha": alpha}, kind=kind)
         world.settings("dkd", {"beta": 8.0}, kind=kind)
-    lines = to_markdown(board_of(world, kinds={"i": "image-classification"})).splitlines()
+    lines = to_markdown(report_on(world, kinds={"i": "image-classification"})).splitlines()
     at = lines.index("- **kd** (A | B)".replace("|", "\\|"))
     assert lines[at + 1 : at + 3] == ["  - text-classification: alpha 0.5", "  - image-classification: alpha 0.1"]
     assert "- **dkd** (A \\| B): beta 8.0" in lines, "no kind that no task has, and one line where all agree"
@@ -141,16 +147,18 @@ def test_commands_name_no_folder_of_this_machine(typed: str, shown: str) -> None
 def test_command_block_tells_each_command_once(world: World) -> None:
     world.add("kd", 1, "in_domain", "t", {"accuracy": 0.5})
     commands = ("kdbench run --suite s --data /a", "kdbench run --suite s --data /b/c")
-    text = to_markdown(board_of(world, commands=commands))
+    text = to_markdown(report_on(world, commands=commands))
     assert "```\nkdbench run --suite s --data DIR\nkdbench report --suite s\n```" in text
 
 
-def test_terminal_prints_the_same_columns(world: World) -> None:
+def test_terminal_prints_what_fits_and_every_set_of_a_single_task(world: World) -> None:
+    """The mean corruption error is in the table of sets; the summary has the accuracy."""
     add_corruption(world, "finetune", 1, 0.8, 0.6)
     stream = io.StringIO()
-    print_leaderboard(board_of(world), Console(width=120, file=stream))
-    printed = stream.getvalue()
-    assert "mCE" in printed and "100.0" in printed
+    print_report(report_on(world), Console(width=120, file=stream))
+    summary, sets = stream.getvalue().split("t, set by set")
+    assert "70.0" in summary and "mCE" not in summary
+    assert "mCE computed" in sets and "100.0" in sets
 
 
 def test_a_mean_over_fewer_tasks_than_others_have_is_no_number(tmp_path: Path) -> None:
@@ -161,8 +169,8 @@ def test_a_mean_over_fewer_tasks_than_others_have_is_no_number(tmp_path: Path) -
     world.add("kd", 1, "fidelity", "t", {"agreement": 0.5}, task="t")
     board = board_of(world)
     assert number(board, "in-domain", "kd") == pytest.approx(0.7)
-    lines = to_markdown(board).splitlines()
-    assert next(line for line in lines if line.startswith("| new |")) == "| new | missing (1/2) | – |"
+    lines = to_markdown(report_on(world)).splitlines()
+    assert next(line for line in lines if line.startswith("| new | missing (1/2) | – |"))
 
 
 def test_questions_have_their_own_columns(world: World) -> None:
@@ -176,12 +184,14 @@ def test_questions_have_their_own_columns(world: World) -> None:
     world.metrics["t"] = ["token_f1", "exact_match"]
     board = board_of(world, kinds={"t": "question-answering"})
     found = {title: number(board, title, "kd") for title in titles(board)}
-    assert found == {"in-domain": 0.6, "out-of-domain": 0.4, "under attack": 0.3, "transfer": 0.5}
+    assert found == {
+        "in-domain": 0.6, "out-of-domain": 0.4, "attacked sample, clean": 0.6, "under attack": 0.3, "transfer": 0.5,
+    }  # fmt: skip
     assert [column.title for column in task_columns(board, "t")] == [
         "token_f1", "exact_match", "ood o", "clean (attacked sample)", "a", "a exact match", "a success", "a queries",
         "a transfer",
     ]  # fmt: skip
-    text = to_markdown(board)
+    text = to_markdown(report_on(world, kinds={"t": "question-answering"}))
     assert "60.0 [46.2, 72.4]" in text and "Of answers: token F1" in text
 
 

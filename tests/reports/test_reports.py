@@ -13,6 +13,7 @@ import pytest
 from kdbench.errors import ReportError
 from kdbench.hashing import digest
 from kdbench.manifest import find_manifest
+from kdbench.reports.build import build_report
 from kdbench.reports.csv import summary_csv, tidy_csv
 from kdbench.reports.markdown import to_markdown
 from kdbench.reports.table import build_leaderboard
@@ -39,14 +40,15 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def test_means_and_spreads_over_seeds_and_sets(world: World) -> None:
-    board = build_leaderboard(world.store, world.manifest())
-    kd = next(row for row in rows_of(summary_csv(board)) if row["method"] == "kd")
-    assert float(kd["in-domain"]) == pytest.approx(0.82)
-    assert float(kd["in-domain sd"]) == pytest.approx(math.sqrt(2) * 0.02)
-    assert float(kd["out-of-domain"]) == pytest.approx(0.82 - 0.15)
-    assert float(kd["out-of-domain sd"]) == pytest.approx(math.sqrt(2 * (math.sqrt(2) * 0.02) ** 2) / 2)
+    """Both sets are of the same students, so a good seed is good on both: their spreads do not cancel."""
+    report = build_report(world.store, world.manifest())
+    kd = next(row for row in rows_of(summary_csv(report)) if row["method"] == "kd")
+    assert float(kd["in_domain"]) == pytest.approx(0.82)
+    assert float(kd["in_domain_sd"]) == pytest.approx(math.sqrt(2) * 0.02)
+    assert float(kd["ood"]) == pytest.approx(0.82 - 0.15)
+    assert float(kd["ood_sd"]) == pytest.approx(math.sqrt(2) * 0.02)
     assert float(kd["updates"]) == 100
-    assert "82.0 ± 2.8" in to_markdown(board)
+    assert "82.0 ± 2.8" in to_markdown(report)
 
 
 def test_tidy_rows_name_their_place_and_coverage(world: World) -> None:
@@ -64,19 +66,19 @@ def test_missing_cells_are_shown_and_never_averaged_away(world: World) -> None:
     world.add("late", 2, "in_domain", "t", None)
     world.add("late", 1, "ood", "a", {"accuracy": 0.99})
     world.add("late", 1, "ood", "b", None)
-    board = build_leaderboard(world.store, world.manifest())
-    line = next(line for line in to_markdown(board).splitlines() if line.startswith("| late |"))
+    report = build_report(world.store, world.manifest())
+    line = next(line for line in to_markdown(report).splitlines() if line.startswith("| late |"))
     assert "99" not in line
     assert "missing (1/2)" in line
-    late = next(row for row in rows_of(summary_csv(board)) if row["method"] == "late")
-    assert late["in-domain"] == late["out-of-domain"] == ""
+    late = next(row for row in rows_of(summary_csv(report)) if row["method"] == "late")
+    assert late["in_domain"] == late["ood"] == ""
 
 
 def test_failed_training_makes_its_evaluations_failed(world: World) -> None:
     training = world.add("broken", 1, "", "", None)
     world.add("broken", 1, "in_domain", "t", None)
     world.store.fail(training, ValueError("no | good\nsecond line"))
-    text = to_markdown(build_leaderboard(world.store, world.manifest()))
+    text = to_markdown(build_report(world.store, world.manifest()))
     assert "failed (0/1)" in text
     assert "broken on t, p, seed 1, training: no \\| good" in text
     assert "second line" not in text
@@ -106,7 +108,9 @@ def test_hostile_names_do_no_harm(world: World) -> None:
     world.add("<script>alert(1)</script>", 1, "in_domain", "t", {"accuracy": 0.5})
     board = build_leaderboard(world.store, world.manifest())
     assert not any(row["method"].startswith("=") for row in rows_of(tidy_csv(board)))
-    text = to_markdown(board)
+    report = build_report(world.store, world.manifest())
+    assert not any(row["method"].startswith("=") for row in rows_of(summary_csv(report)))
+    text = to_markdown(report)
     assert "<script>" not in text
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in table[:6]}) == 1, "no name breaks a table row"

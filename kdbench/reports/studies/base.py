@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from kdbench.reports.columns import interval, single, write_entry
+from kdbench.reports.difference import Difference
+from kdbench.reports.entries import interval, single, write_entry
 from kdbench.reports.plots import Panel, Point
 from kdbench.reports.table import Value
-
-CONTROLS = ("finetune", "label-smoothing", "logit-mse", "random-teacher")
-"""Methods that stand in the tables for comparison and get no sentence of their own."""
 
 
 @dataclass(frozen=True)
@@ -91,3 +89,13 @@ def whole(value: Value | None) -> bool:
 def plain(number: float) -> float | None:
     """A number for CSV."""
     return None if math.isnan(number) else float(f"{number:.8g}")
+
+
+def gap(first: Value | None, second: Value | None, difference: Difference | None, target: str) -> str:
+    """``1.2 points below TARGET (not separable)``; ``target`` names the second."""
+    if first is None or second is None:
+        return f"at an unknown distance from {target}"
+    points = (first.mean - second.mean) * 100
+    verdict = difference.verdict if difference else "not tested: no paired outcomes"
+    where = f"{abs(points):.1f} points {'above' if points > 0 else 'below'}" if points else "level with"
+    return f"{where} {target} ({verdict})"

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 
 from kdbench.reports.plots import Panel, Series
-from kdbench.reports.studies.base import CONTROLS, Section, Study, Table, plain, plot_point, whole, write_score
-from kdbench.reports.studies.comparison import gap
+from kdbench.reports.studies.base import Section, Study, Table, gap, plain, plot_point, whole, write_score
 from kdbench.reports.studies.evidence import Evidence
 from kdbench.reports.studies.gap import Gap, Line, Teacher, find_gaps, write_size
 from kdbench.reports.table import Value
+from kdbench.rows import CONTROLS
 
 _GUIDE = """\
 One student learnt from teachers of growing size. The *slope* is what a doubling of the teacher's parameters adds to the

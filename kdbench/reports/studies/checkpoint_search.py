@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from kdbench.reports.difference import Difference
 from kdbench.reports.plots import Panel, Point, Series, Slot
 from kdbench.reports.studies.base import (
-    CONTROLS,
     Section,
     Study,
     Table,
+    gap,
     plain,
     plot_point,
     whole,
@@ -18,9 +19,9 @@ from kdbench.reports.studies.base import (
     write_percent,
     write_score,
 )
-from kdbench.reports.studies.comparison import Difference, gap
 from kdbench.reports.studies.evidence import Evidence
 from kdbench.reports.studies.search import SWEEP, Checkpoint, Other, Search, find_search
+from kdbench.rows import CONTROLS
 
 _GUIDE = """\
 For every checkpoint of a teacher's training, a student was trained from it by `checkpoint-kd`. The *oracle* is the

@@ -6,17 +6,12 @@ import math
 import statistics
 from typing import Any, cast
 
-import numpy as np
-import pandas as pd
-
 from kdbench.record import Record
-from kdbench.reports.studies.comparison import Difference, Outcomes, compare
+from kdbench.reports.difference import Difference, compare
+from kdbench.reports.outcomes import OutcomeReader, Outcomes
 from kdbench.reports.table import Leaderboard, Value
 from kdbench.rows import TEACHER, Row
-from kdbench.stats.sufficient import outcome_column
 from kdbench.store import Store
-
-_EXAMPLES = "examples.parquet"
 
 
 class Evidence:
@@ -25,7 +20,7 @@ class Evidence:
     def __init__(self, store: Store, board: Leaderboard) -> None:
         self.store = store
         self.board = board
-        self._outcomes: dict[tuple[str, str, str], Outcomes | None] = {}
+        self._reader = OutcomeReader(store, board)
 
     def rows(self, pair: str, task: str, method: str, evaluation: str = "") -> list[Row]:
         """Planned rows in the order of their seeds; trainings unless an evaluation is named."""
@@ -85,23 +80,7 @@ class Evidence:
 
     def outcomes(self, pair: str, task: str, method: str) -> Outcomes | None:
         """Predictions of all seeds on the reported split; nothing unless all are there, on the same examples."""
-        place = (pair, task, method)
-        if place not in self._outcomes:
-            column = outcome_column(self.board.primary(task))
-            self._outcomes[place] = self._read(self.rows(*place, "in_domain"), column)
-        return self._outcomes[place]
-
-    def _read(self, rows: list[Row], column: str) -> Outcomes | None:
-        records = [self.board.records.get(row.key) for row in rows]
-        if not rows or not all(record and _EXAMPLES in record.files for record in records):
-            return None
-        columns = ["id", "label", column]
-        tables = [pd.read_parquet(self.store.cell(row.key) / _EXAMPLES, columns=columns) for row in rows]
-        ids = tuple(map(str, tables[0]["id"]))
-        if any(tuple(map(str, table["id"])) != ids for table in tables):
-            return None
-        predictions = np.stack([table[column].to_numpy() for table in tables])
-        return Outcomes(tuple(row.seed for row in rows), ids, predictions, tables[0]["label"].to_numpy())
+        return self._reader.read(pair, task, method, "in_domain", task, self.board.primary(task))
 
     def _metrics(self, row: Row) -> dict[str, float]:
         record = self.board.records.get(row.key)

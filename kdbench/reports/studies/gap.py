@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kdbench.hashing import canonical_json
+from kdbench.reports.difference import Difference, contrast_interval
 from kdbench.reports.studies.base import whole
-from kdbench.reports.studies.comparison import Difference, contrast_interval
 from kdbench.reports.studies.evidence import Evidence
 from kdbench.reports.table import Value
 from kdbench.rows import TEACHER

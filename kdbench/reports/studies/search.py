@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, cast
 
+from kdbench.reports.difference import Difference
 from kdbench.reports.studies.base import whole
-from kdbench.reports.studies.comparison import Difference
 from kdbench.reports.studies.evidence import Evidence
 from kdbench.reports.table import Value
 from kdbench.rows import TEACHER

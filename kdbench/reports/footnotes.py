@@ -1,0 +1,93 @@
+"""Footnotes: doubts that records carry, and those that only a table can see, each tied to the numbers it is about."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+
+from kdbench.reports.outcomes import OutcomeReader
+from kdbench.reports.table import Leaderboard
+from kdbench.rows import Row
+from kdbench.stats.intervals import wilson_interval
+
+Place = tuple[str, str, str]
+"""(pair, method, column of the summary); an empty column is the method as a whole."""
+
+_COLUMNS = {"": "", "fidelity": "agreement", "calibration": "ece", "efficiency": "parameters"}
+
+
+class Footnotes:
+    """Texts in the order of their numbers, from 1, and where each belongs."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._places: dict[Place, list[int]] = defaultdict(list)
+        self._cells: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+
+    def add(self, text: str, places: Iterable[Place], rows: Iterable[Row] = ()) -> None:
+        """Tie a text to columns of the summary, and to cells of the tables by task."""
+        if text not in self.texts:
+            self.texts.append(text)
+        number = self.texts.index(text) + 1
+        for place in places:
+            self._places[place].append(number)
+        for row in rows:
+            self._cells[row.pair, row.method, f"{row.task}/{row.evaluation}/{row.dataset}"].append(number)
+
+    def of(self, pair: str, method: str, column: str) -> tuple[int, ...]:
+        """Numbers at a column of the summary."""
+        return tuple(dict.fromkeys(self._places[pair, method, column]))
+
+    def of_set(self, pair: str, method: str, task: str, evaluation: str, dataset: str) -> tuple[int, ...]:
+        """Numbers at one set of one task."""
+        return tuple(dict.fromkeys(self._cells[pair, method, f"{task}/{evaluation}/{dataset}"]))
+
+
+def collect_footnotes(board: Leaderboard, reader: OutcomeReader) -> Footnotes:
+    """Flags of records, one footnote for each method, column and kind of flag; and students that learned nothing."""
+    notes = Footnotes()
+    grouped: dict[tuple[str, str, str, str], list[tuple[Row, str]]] = defaultdict(list)
+    for row in board.manifest.rows:
+        for flag in board.records[row.key].flags if row.key in board.records else ():
+            name, _, rest = flag.partition(": ")
+            column = _COLUMNS.get(row.evaluation, row.evaluation)
+            grouped[row.pair, row.method, column, name].append((row, rest))
+    for (pair, method, column, name), found in grouped.items():
+        text = f"{name} ({method}, {pair}): " + "; ".join(f"{_where(row)}: {rest}" for row, rest in found)
+        notes.add(text, [(pair, method, column)], [row for row, _ in found])
+    _learned_nothing(board, reader, notes)
+    return notes
+
+
+def _where(row: Row) -> str:
+    what = "training" if not row.evaluation else f"{row.evaluation} {row.dataset}" if row.dataset != row.task else ""
+    return " ".join(filter(None, (row.task, what, f"seed {row.seed}")))
+
+
+def _learned_nothing(board: Leaderboard, reader: OutcomeReader, notes: Footnotes) -> None:
+    """A model that gives one answer to everything is hard to attack: its robustness means nothing."""
+    for pair in board.pairs:
+        for method in board.methods(pair):
+            for task in board.tasks:
+                if board.manifest.kinds[task] not in ("text-classification", "image-classification"):
+                    continue
+                outcomes = reader.read(pair, task, method, "in_domain", task, "accuracy")
+                if outcomes is None:
+                    continue
+                accuracy = float(np.mean(outcomes.predictions == outcomes.labels))
+                commonest = float(np.unique(outcomes.labels, return_counts=True)[1].max() / len(outcomes.labels))
+                if wilson_interval(accuracy * len(outcomes.labels), len(outcomes.labels))[0] > commonest:
+                    continue
+                text = (
+                    f"learned nothing that shows on {task} ({method}, {pair}): accuracy {accuracy:.1%}, always giving "
+                    f"the commonest label {commonest:.1%}; what it keeps out of domain or under attack says nothing"
+                )
+                about = [
+                    row
+                    for row in board.manifest.rows
+                    if (row.pair, row.method, row.task) == (pair, method, task)
+                    and row.evaluation in ("in_domain", "ood", "attack")
+                ]
+                notes.add(text, [(pair, method, axis) for axis in dict.fromkeys(r.evaluation for r in about)], about)

@@ -1,0 +1,78 @@
+"""Footnotes: flags of records at their numbers, and students whose robustness means nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kdbench.hashing import digest
+from kdbench.record import Record, RunInfo
+from kdbench.reports.build import build_report
+from kdbench.reports.markdown import to_markdown
+from tests.reports.world import World, outcomes
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "store")
+
+
+def flagged(world: World, method: str, seed: int, evaluation: str, dataset: str, flag: str) -> None:
+    """A finished cell that carries a flag."""
+    spec = {"cell": ["p", "t", method, seed, evaluation, dataset]}
+    world.add(method, seed, evaluation, dataset, None)
+    world.store.output(digest(spec))
+    metrics = {"accuracy_under_attack": 0.1, "clean_accuracy": 0.9}
+    record = Record(key=digest(spec), kind="evaluation", spec=spec, metrics=metrics, flags=(flag,))
+    info = RunInfo(wall_seconds=1, peak_memory_mb=1, started="", host="h", device="cpu", versions={})
+    world.store.publish(record, info)
+
+
+def test_flags_stand_at_the_number_they_are_about(world: World) -> None:
+    """Once in the summary, once at the attack's own column; both seeds in one note."""
+    for seed in (1, 2):
+        flagged(world, "kd", seed, "attack", "pgd", f"zero-gradients: {seed}0 % of the gradients are zero")
+    report = build_report(world.store, world.manifest())
+    assert report.footnotes == (
+        "zero-gradients (kd, p): t attack pgd seed 1: 10 % of the gradients are zero; "
+        "t attack pgd seed 2: 20 % of the gradients are zero",
+    )
+    (pair,) = report.pairs
+    assert pair.summary.column("attack")["kd"].notes == (1,)
+    assert pair.summary.column("attack_clean")["kd"].notes == ()
+    (table,) = pair.tasks
+    assert table.column("attack/pgd/accuracy_under_attack")["kd"].notes == (1,)
+    text = to_markdown(report)
+    assert "10.0 ± 0.0 <sup>1</sup>" in text and "1. zero-gradients (kd, p)" in text
+
+
+def test_who_gives_one_answer_to_everything_is_pointed_out(world: World) -> None:
+    """Its accuracy is that of the commonest label, here 50 %; nothing breaks it, and that says nothing."""
+    n = 200
+    always_zero = np.arange(n) % 2 == 0
+    for method, right in (("lazy", always_zero), ("good", np.arange(n) < 190)):
+        world.student(method, 1, right)
+        table = pd.DataFrame({"id": np.arange(n), "outcome": np.where(right, "failed", "skipped"), "queries": 9})
+        metrics = {"accuracy_under_attack": float(right.mean()), "clean_accuracy": float(right.mean())}
+        world.add(method, 1, "attack", "a", metrics, examples=table)
+    report = build_report(world.store, world.manifest())
+    (note,) = report.footnotes
+    assert note.startswith("learned nothing that shows on t (lazy, p): accuracy 50.0%, always giving the commonest")
+    for key in ("in_domain", "attack"):
+        assert {name: cell.notes for name, cell in report.pairs[0].summary.column(key).items()} == {
+            "lazy": (1,), "good": (),
+        }  # fmt: skip
+
+
+def test_an_imbalanced_set_needs_more_than_its_share(world: World) -> None:
+    """80 % right where 80 % of the labels are alike is nothing; on a balanced set it is something."""
+    right = np.arange(200) < 160
+    labels = (np.arange(200) < 160).astype(int)
+    table = outcomes(right).assign(label=labels, prediction=1)
+    world.add("kd", 1, "in_domain", "t", {"accuracy": 0.8}, examples=table)
+    world.student("annealing", 1, right)
+    (note,) = build_report(world.store, world.manifest()).footnotes
+    assert "(kd, p)" in note and "80.0%, always giving the commonest label 80.0%" in note
