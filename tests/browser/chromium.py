@@ -33,7 +33,7 @@ _FONTS = """<?xml version="1.0"?>
 <fontconfig>
 <dir>/usr/share/fonts</dir>
 <dir prefix="relative">fonts</dir>
-<cachedir prefix="relative">cache</cachedir>
+<cachedir prefix="xdg">fontconfig</cachedir>
 </fontconfig>
 """
 
