@@ -17,7 +17,8 @@ from tests.conftest import kdbench
 from tests.reports.world import World
 
 STUDY_FILES = {"study.md", "study.csv", "study.svg", "study.png"}
-FILES = {"leaderboard.md", "leaderboard.csv", "results.csv"}
+TABLES = {"leaderboard.md", "leaderboard.csv", "results.csv", "leaderboard.tex", "leaderboard.json", "leaderboard.html"}
+FILES = TABLES | {"ranks.svg", "ranks.png"}
 
 
 def search_world(root: Path) -> World:
@@ -43,6 +44,22 @@ def test_a_study_is_written_printed_and_linked(tmp_path: Path) -> None:
         assert links and set(links) <= set(first)
     kdbench(*report, cwd=tmp_path)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+
+
+def test_formats_are_picked_and_wrong_ones_refused(tmp_path: Path) -> None:
+    search_world(tmp_path / "store").manifest(suite="mine")
+    report = ("report", "--suite", "mine", "--store", "store", "--format")
+    kdbench(*report, "md,latex", cwd=tmp_path)
+    assert {path.name for path in (tmp_path / "leaderboards/mine").iterdir()} == {"leaderboard.md", "leaderboard.tex"}
+    result = kdbench(*report, "md,pdf", cwd=tmp_path, check=2)
+    assert "'pdf' is not one of md, csv, latex, json, html, figures" in result.stderr
+
+
+def test_an_unknown_reference_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    search_world(tmp_path / "store").manifest(suite="mine")
+    result = kdbench("report", "--suite", "mine", "--store", "store", "--reference", "kd", cwd=tmp_path, check=2)
+    assert "no method 'kd' to compare with (there are: checkpoint-kd-0, checkpoint-kd-1, prokd)" in result.stderr
+    assert not (tmp_path / "leaderboards").exists()
 
 
 def test_other_suites_have_no_study_and_say_nothing_of_one(tmp_path: Path) -> None:
