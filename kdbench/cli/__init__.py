@@ -12,7 +12,7 @@ from kdbench.errors import KDBenchError
 
 _COMMANDS = {
     "run": "Train, evaluate and attack what a suite asks for; resumes where it stopped.",
-    "report": "Turn finished cells into leaderboards: terminal, Markdown and CSV.",
+    "report": "Turn finished cells into leaderboards: HTML, tables and figures.",
     "leaderboard": "Export, verify and merge results: what others send, and what is sent to them.",
     "plan": "Show what would run, what is done, and what it costs.",
     "list": "List methods, pairs, tasks, attacks or suites.",

@@ -51,7 +51,7 @@ def export_command(suite_name: str, store: Path, budget: str, version: str, out:
         console.print(f"not whole: {info.unfinished:,} cells have not finished; the bundle says so", style="yellow")
 
 
-@command.command("verify")
+@command.command("verify", short_help="Recompute every number from outcomes, and compare.")
 @click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @json_option
 def verify_command(paths: tuple[Path, ...], as_json: bool) -> None:
@@ -75,7 +75,7 @@ def verify_command(paths: tuple[Path, ...], as_json: bool) -> None:
     sys.exit(1 if any(result.findings for result in results) else 0)
 
 
-@command.command("merge")
+@command.command("merge", short_help="Verify bundles or stores, and join them.")
 @click.argument("paths", metavar="SOURCE…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--store",
