@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
+from scipy.stats import norm
 
-from kdbench.reports.outcomes import OutcomeReader
+from kdbench.reports.outcomes import OutcomeReader, Outcomes
 from kdbench.reports.table import Leaderboard
 from kdbench.rows import Row
-from kdbench.stats.intervals import wilson_interval
+from kdbench.stats.sufficient import metric_of_means, metric_terms
 
 Place = tuple[str, str, str]
 """(pair, method, column of the summary); an empty column is the method as a whole."""
@@ -46,7 +48,7 @@ class Footnotes:
 
 
 def collect_footnotes(board: Leaderboard, reader: OutcomeReader) -> Footnotes:
-    """Flags of records, one footnote for each method, column and kind of flag; and students that learned nothing."""
+    """Flags of records, one footnote for each method, column and kind of flag; and models that learned nothing."""
     notes = Footnotes()
     grouped: dict[tuple[str, str, str, str], list[tuple[Row, str]]] = defaultdict(list)
     for row in board.manifest.rows:
@@ -67,27 +69,44 @@ def _where(row: Row) -> str:
 
 
 def _learned_nothing(board: Leaderboard, reader: OutcomeReader, notes: Footnotes) -> None:
-    """A model that gives one answer to everything is hard to attack: its robustness means nothing."""
+    """A model whose answers do not depend on the input is hard to attack: its robustness means nothing."""
     for pair in board.pairs:
-        for method in board.methods(pair):
-            for task in board.tasks:
-                if board.manifest.kinds[task] not in ("text-classification", "image-classification"):
-                    continue
-                outcomes = reader.read(pair, task, method, "in_domain", task, "accuracy")
-                if outcomes is None:
-                    continue
-                accuracy = float(np.mean(outcomes.predictions == outcomes.labels))
-                commonest = float(np.unique(outcomes.labels, return_counts=True)[1].max() / len(outcomes.labels))
-                if wilson_interval(accuracy * len(outcomes.labels), len(outcomes.labels))[0] > commonest:
-                    continue
-                text = (
-                    f"learned nothing that shows on {task} ({method}, {pair}): accuracy {accuracy:.1%}, always giving "
-                    f"the commonest label {commonest:.1%}; what it keeps out of domain or under attack says nothing"
-                )
-                about = [
-                    row
-                    for row in board.manifest.rows
-                    if (row.pair, row.method, row.task) == (pair, method, task)
-                    and row.evaluation in ("in_domain", "ood", "attack")
-                ]
-                notes.add(text, [(pair, method, axis) for axis in dict.fromkeys(r.evaluation for r in about)], about)
+        for task in board.tasks:
+            if board.manifest.kinds[task] not in ("text-classification", "image-classification"):
+                continue
+            found: dict[str, float] = {}
+            outcomes = None
+            for method in board.methods(pair):
+                known = reader.read(pair, task, method, "in_domain", task, "accuracy")
+                if known is not None and not _says_something(known):
+                    found[method] = float(np.mean(known.predictions == known.labels))
+                    outcomes = known
+            if outcomes is not None:
+                _add_learned_nothing(board, notes, pair, task, found, outcomes)
+
+
+def _says_something(outcomes: Outcomes) -> bool:
+    """Whether predictions and labels go together: n R² is chi-squared with one degree of freedom for two classes."""
+    terms = metric_terms("matthews", outcomes.predictions, outcomes.labels)
+    correlation = float(metric_of_means("matthews", terms.mean(1)).mean())
+    return bool(correlation > norm.ppf(0.975) / math.sqrt(len(outcomes.labels)))
+
+
+def _add_learned_nothing(
+    board: Leaderboard, notes: Footnotes, pair: str, task: str, found: dict[str, float], outcomes: Outcomes
+) -> None:
+    commonest = float(np.unique(outcomes.labels, return_counts=True)[1].max() / len(outcomes.labels))
+    text = (
+        f"predictions on {task} tell nothing of the labels, as far as {len(outcomes.labels)} examples show ({pair}): "
+        + ", ".join(f"{method} {accuracy:.1%}" for method, accuracy in found.items())
+        + f" right, always giving the commonest label would be {commonest:.1%}; what is kept there out of domain or "
+        "under attack means nothing"
+    )
+    about = [
+        row
+        for row in board.manifest.rows
+        if (row.pair, row.task) == (pair, task)
+        and row.method in found
+        and row.evaluation in ("in_domain", "ood", "attack")
+    ]
+    notes.add(text, dict.fromkeys((pair, row.method, row.evaluation) for row in about), about)
