@@ -92,8 +92,13 @@ def _provenance(report: Report) -> list[str]:
     lines += [f"- machine: {machine}" for machine in found.machines]
     lines += [f"- software: {version}" for version in found.software]
     lines.append(f"- {found.cells} cells; largest worker {found.peak_memory_mb:.0f} MB")
-    lines += [f"- data, {escape(use)}: {escape(source)}, `{mark[:19]}`" for use, source, mark in found.data]
+    lines += [f"- data, {escape(use)}: {escape(source)}, `{_short(mark)}`" for use, source, mark in found.data]
     return [*lines, "", "```", *found.commands, "```"]
+
+
+def _short(fingerprint: str) -> str:
+    """The first dozen digits of a hash; anything else as it is."""
+    return fingerprint[:19] if fingerprint.startswith("sha256:") else fingerprint
 
 
 def escape(text: str) -> str:
