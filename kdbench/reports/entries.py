@@ -24,6 +24,8 @@ FORMS = {
 }
 """Form -> factor and digits of a printed number."""
 
+_SAME_FOR_ALL_SEEDS = ("millions", "billions")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -87,7 +89,9 @@ def write_entry(entry: Entry | None, form: str) -> str:
     if form == "millions" and entry.number < 1e6:
         digits = 2 if entry.number >= 1e5 else 3  # image students have a few thousand
     text = f"{entry.number * scale:,.{digits}f}"
-    return text if math.isnan(entry.spread) else f"{text} ± {entry.spread * scale:.{digits}f}"
+    if math.isnan(entry.spread) or form in _SAME_FOR_ALL_SEEDS:
+        return text
+    return f"{text} ± {entry.spread * scale:.{digits}f}"
 
 
 def write_bounds(low: float, high: float, form: str) -> str:

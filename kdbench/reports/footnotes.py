@@ -72,36 +72,41 @@ def _learned_nothing(board: Leaderboard, reader: OutcomeReader, notes: Footnotes
     """A model whose answers do not depend on the input is hard to attack: its robustness means nothing."""
     for pair in board.pairs:
         for task in board.tasks:
-            if board.manifest.kinds[task] not in ("text-classification", "image-classification"):
+            kind = board.manifest.kinds[task]
+            if kind == "question-answering":
                 continue
-            found: dict[str, float] = {}
-            outcomes = None
+            correlation = "pearson" if kind == "text-regression" else "matthews"
+            found: dict[str, Outcomes] = {}
             for method in board.methods(pair):
-                known = reader.read(pair, task, method, "in_domain", task, "accuracy")
-                if known is not None and not _says_something(known):
-                    found[method] = float(np.mean(known.predictions == known.labels))
-                    outcomes = known
-            if outcomes is not None:
-                _add_learned_nothing(board, notes, pair, task, found, outcomes)
+                outcomes = reader.read(pair, task, method, "in_domain", task, correlation)
+                if outcomes is not None and not _says_something(outcomes, correlation):
+                    found[method] = outcomes
+            if found:
+                _add_learned_nothing(board, notes, pair, task, found)
 
 
-def _says_something(outcomes: Outcomes) -> bool:
-    """Whether predictions and labels go together: n R² is chi-squared with one degree of freedom for two classes."""
-    terms = metric_terms("matthews", outcomes.predictions, outcomes.labels)
-    correlation = float(metric_of_means("matthews", terms.mean(1)).mean())
-    return bool(correlation > norm.ppf(0.975) / math.sqrt(len(outcomes.labels)))
+def _says_something(outcomes: Outcomes, correlation: str) -> bool:
+    """Whether predictions and labels go together: a correlation of n unrelated pairs has a deviation of 1 / sqrt(n)."""
+    return _score(outcomes, correlation) > float(norm.ppf(0.975)) / math.sqrt(len(outcomes.labels))
+
+
+def _score(outcomes: Outcomes, metric: str) -> float:
+    """Mean over seeds."""
+    return float(metric_of_means(metric, metric_terms(metric, outcomes.predictions, outcomes.labels).mean(1)).mean())
 
 
 def _add_learned_nothing(
-    board: Leaderboard, notes: Footnotes, pair: str, task: str, found: dict[str, float], outcomes: Outcomes
+    board: Leaderboard, notes: Footnotes, pair: str, task: str, found: dict[str, Outcomes]
 ) -> None:
-    commonest = float(np.unique(outcomes.labels, return_counts=True)[1].max() / len(outcomes.labels))
-    text = (
-        f"predictions on {task} tell nothing of the labels, as far as {len(outcomes.labels)} examples show ({pair}): "
-        + ", ".join(f"{method} {accuracy:.1%}" for method, accuracy in found.items())
-        + f" right, always giving the commonest label would be {commonest:.1%}; what is kept there out of domain or "
-        "under attack means nothing"
-    )
+    labels = next(iter(found.values())).labels
+    text = f"predictions on {task} tell nothing of the labels, as far as {len(labels)} examples show ({pair}): "
+    if board.manifest.kinds[task] == "text-regression":
+        text += "correlation of " + ", ".join(f"{m} {_score(outcomes, 'pearson'):.2f}" for m, outcomes in found.items())
+    else:
+        commonest = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+        text += ", ".join(f"{method} {_score(outcomes, 'accuracy'):.1%}" for method, outcomes in found.items())
+        text += f" right, always giving the commonest label would be {commonest:.1%}"
+    text += "; what is kept there out of domain or under attack means nothing"
     about = [
         row
         for row in board.manifest.rows

@@ -78,3 +78,16 @@ def test_what_counts_is_whether_predictions_go_with_labels(world: World) -> None
         world.add(method, 1, "in_domain", "t", metrics, examples=table)
     (note,) = build_report(world.store, world.manifest()).footnotes
     assert "(p): kd 80.0% right, always giving the commonest label would be 80.0%" in note
+
+
+def test_scores_are_judged_by_their_correlation(world: World) -> None:
+    """Of 100 examples a correlation of 0.1 is nothing, one of 0.9 is something."""
+    world.metrics["t"] = ["pearson"]
+    labels = np.linspace(0, 5, 100)
+    noise = np.random.default_rng(0).normal(size=100)
+    for method, predictions in (("kd", noise), ("annealing", labels + noise)):
+        table = pd.DataFrame({"id": np.arange(100).astype(str), "label": labels, "prediction": predictions})
+        world.add(method, 1, "in_domain", "t", {"pearson": 0.0}, examples=table)
+    (note,) = build_report(world.store, world.manifest(kinds={"t": "text-regression"})).footnotes
+    assert note.startswith("predictions on t tell nothing of the labels, as far as 100 examples show (p): correlation")
+    assert "kd" in note and "annealing" not in note
