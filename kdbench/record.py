@@ -12,6 +12,10 @@ RECORD_VERSION = 1
 """Raised whenever the same spec would give other numbers or another layout; part of every key."""
 
 
+EXAMPLES_FILE = "examples.parquet"
+"""What became of every example of an evaluation: the file that all statistics are computed from."""
+
+
 class FileEntry(Spec):
     """One file of a cell."""
 

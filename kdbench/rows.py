@@ -20,6 +20,15 @@ class Row(Spec):
     evaluation: str = ""
     dataset: str = ""
 
+    def describe(self) -> str:
+        """In words.
+
+        >>> Row(key="k", pair="p", task="sst2", method="kd", seed=1, evaluation="attack", dataset="pwws").describe()
+        'kd on sst2, p, seed 1, attack pwws'
+        """
+        what = f"{self.evaluation} {self.dataset}" if self.evaluation else "training"
+        return f"{self.method} on {self.task}, {self.pair}, seed {self.seed}, {what}"
+
     @property
     def place(self) -> tuple[str, ...]:
         """What makes two rows compete for one place."""

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from kdbench.bundles.findings import Finding, describe, outcomes_file, record_file
+from kdbench.bundles.findings import Finding, outcomes_file, record_file
 from kdbench.hashing import canonical_json, digest
 from kdbench.manifest import Manifest
 from kdbench.record import Record
@@ -49,7 +49,7 @@ def check_agreement(manifest: Manifest, records: Mapping[str, Record], samples: 
         sized = [row for row in rows if row.method != TEACHER and row.evaluation == "efficiency"]
         for row in _outliers(sized, {row.key: digest(records[row.key].metrics) for row in sized}):
             what = "size and FLOPs are not those of the pair's other students: it is another model"
-            findings.append(Finding(what, describe(row), record_file(row.key)))
+            findings.append(Finding(what, row.describe(), record_file(row.key)))
     return findings
 
 
@@ -61,7 +61,7 @@ def _check_set(rows: Sequence[Row], records: Mapping[str, Record], samples: Mapp
     known = [row for row in rows if row.key in samples]
     for row in _outliers(known, {row.key: samples[row.key] for row in known}):
         what = "its examples or their labels are not those of the other methods: they cannot be compared"
-        findings.append(Finding(what, describe(row), outcomes_file(row.key)))
+        findings.append(Finding(what, row.describe(), outcomes_file(row.key)))
     return findings
 
 
@@ -75,7 +75,7 @@ def _check_budget(students: Sequence[Row], records: Mapping[str, Record]) -> lis
     for row in _outliers(matched, updates):
         usual = _most_common(list(updates.values()))
         what, name = "other student updates than the other methods: the budget is not matched", "student_updates"
-        findings.append(Finding(what, describe(row), record_file(row.key), name, updates[row.key], usual))
+        findings.append(Finding(what, row.describe(), record_file(row.key), name, updates[row.key], usual))
     return findings
 
 
@@ -95,7 +95,7 @@ def check_coverage(manifest: Manifest) -> list[Finding]:
                 place = {"pair": pair, "task": task, "evaluation": evaluation, "dataset": dataset}
                 row = Row(key="", method=method, seed=seed, **place)
                 what = "is missing, while another method has this seed: means over seeds cannot be compared"
-                findings.append(Finding(what, describe(row)))
+                findings.append(Finding(what, row.describe()))
     return findings
 
 
@@ -118,7 +118,7 @@ def _compare_specs(rows: Sequence[Row], parts: Mapping[str, Mapping[str, Any]], 
         usual = json.loads(_most_common(list(values.values())))
         for row in _outliers(rows, values):
             what = f"{_meaning(name)} than the other methods: {meaning}"
-            findings.append(Finding(what, describe(row), record_file(row.key), name, leaves[row.key].get(name), usual))
+            findings.append(Finding(what, row.describe(), record_file(row.key), name, leaves[row.key].get(name), usual))
     return findings
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,8 @@ from kdbench.store import Store
 
 def attacked(store: Store, record: Record, table: pd.DataFrame) -> Recomputed:
     """Attacks, by their kind."""
-    attack: dict[str, Any] = record.spec["attack"]  # type: ignore[assignment]
+    spec: dict[str, Any] = record.spec
+    attack = spec["attack"]
     if attack["kind"] == "image":
         return _attacked_images(record, table)
     if attack["kind"] == "question":
@@ -34,7 +35,7 @@ def attacked(store: Store, record: Record, table: pd.DataFrame) -> Recomputed:
 
 
 def _rows(table: pd.DataFrame, form: type[AttackOutcome | QuestionOutcome]) -> list[dict[str, Any]]:
-    return table[[field.name for field in fields(form)]].to_dict("records")  # type: ignore[return-value]
+    return cast(list[dict[str, Any]], table[[field.name for field in fields(form)]].to_dict("records"))
 
 
 def _outcome(wrong: pd.Series, broken: pd.Series) -> list[str]:
@@ -46,7 +47,8 @@ def _attacked_images(record: Record, table: pd.DataFrame) -> Recomputed:
 
     from kdbench.attacks.images import ImageAttackResult, summarize_images
 
-    attack: dict[str, Any] = record.spec["attack"]  # type: ignore[assignment]
+    spec: dict[str, Any] = record.spec
+    attack = spec["attack"]
     result = ImageAttackResult(
         labels=table["label"].to_numpy(),
         predicted=table["predicted"].to_numpy(),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kdbench.manifest import Manifest
-from kdbench.rows import Row
+from kdbench.record import EXAMPLES_FILE
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,4 @@ def record_file(key: str) -> str:
 
 def outcomes_file(key: str) -> str:
     """Where the outcomes of a cell are."""
-    return f"cells/{key[:2]}/{key}/examples.parquet"
-
-
-def describe(row: Row) -> str:
-    """A row in words.
-
-    >>> describe(Row(key="k", pair="p", task="sst2", method="kd", seed=1, evaluation="attack", dataset="pwws"))
-    'kd on sst2, p, seed 1, attack pwws'
-    """
-    what = f"{row.evaluation} {row.dataset}" if row.evaluation else "training"
-    return f"{row.method} on {row.task}, {row.pair}, seed {row.seed}, {what}"
+    return f"cells/{key[:2]}/{key}/{EXAMPLES_FILE}"

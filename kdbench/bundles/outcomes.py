@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from kdbench.errors import StoreError
+from kdbench.record import EXAMPLES_FILE
 from kdbench.store import Store
 
-EXAMPLES_FILE = "examples.parquet"
 _MOST_ROWS = 20_000_000
 """Parquet packs equal values well: a small file may hold more rows than memory does."""
 

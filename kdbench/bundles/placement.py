@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kdbench.bundles.findings import Finding, describe, record_file
+from kdbench.bundles.findings import Finding, record_file
 from kdbench.manifest import Manifest
 from kdbench.planning import upstream_keys
 from kdbench.record import Record
@@ -23,12 +23,12 @@ def check_places(manifest: Manifest, records: Mapping[str, Record]) -> list[Find
     tables = _Tables(manifest, records)
     count = Counter(row.place for row in manifest.rows)
     twice = {row.place: row for row in manifest.rows if count[row.place] > 1}
-    findings = [Finding("stands twice in the manifest: it would count twice", describe(row)) for row in twice.values()]
+    findings = [Finding("stands twice in the manifest: it would count twice", row.describe()) for row in twice.values()]
     for row in manifest.rows:
         if row.key in records:
             check = tables.evaluation if row.evaluation else tables.training
             problems = check(row, records[row.key])
-            findings += [Finding(what, describe(row), record_file(row.key)) for what in problems]
+            findings += [Finding(what, row.describe(), record_file(row.key)) for what in problems]
     return findings
 
 

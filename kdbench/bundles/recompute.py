@@ -13,10 +13,10 @@ import pandas as pd
 
 from kdbench.answers.metrics import compute_answer_metric
 from kdbench.bundles.attack_outcomes import attacked, transferred
-from kdbench.bundles.outcomes import EXAMPLES_FILE, Recomputed, read_examples
+from kdbench.bundles.outcomes import Recomputed, read_examples
 from kdbench.hashing import digest
 from kdbench.predictions.labels import own_classes
-from kdbench.record import Record
+from kdbench.record import EXAMPLES_FILE, Record
 from kdbench.stats.corruption import mean_corruption_accuracy
 from kdbench.store import Store
 from kdbench.tasks.metrics import compute_metric

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdbench.bundles.agreement import flat
-from kdbench.bundles.findings import Finding, describe
+from kdbench.bundles.findings import Finding
 from kdbench.manifest import Manifest, MethodInfo
 from kdbench.record import Record
 from kdbench.rows import Row
@@ -42,7 +42,7 @@ def unite(named: Sequence[tuple[str, Manifest]], records: Mapping[str, Record]) 
             other, held = rows.setdefault(row.place, (name, row))
             if held.key != row.key:
                 what = f"{other} and {name} have different cells for one place{_difference(held.key, row.key, records)}"
-                conflicts.append(Finding(what, describe(row)))
+                conflicts.append(Finding(what, row.describe()))
     first = named[0][1]
     filled = {(row.task, row.evaluation, row.dataset) for _, row in rows.values()}
     skipped = {item.place: item for _, manifest in named for item in manifest.skipped}

@@ -9,7 +9,7 @@ from typing import Any
 
 from kdbench.bundles.agreement import check_agreement, check_coverage
 from kdbench.bundles.cells import check_members, read_cell
-from kdbench.bundles.findings import Finding, Verification, describe, record_file
+from kdbench.bundles.findings import Finding, Verification, record_file
 from kdbench.bundles.outcomes import Recomputed
 from kdbench.bundles.placement import check_places
 from kdbench.bundles.recompute import recompute
@@ -66,7 +66,7 @@ def check_manifest(manifest: Manifest, evidence: Evidence) -> list[Finding]:
 
 def _examine(source: Source, manifest: Manifest, result: Verification, evidence: Evidence) -> None:
     """Read and recompute all cells of a manifest, and those they are built on."""
-    waiting = [(row.key, describe(row), row) for row in reversed(manifest.rows)]
+    waiting = [(row.key, row.describe(), row) for row in reversed(manifest.rows)]
     while waiting:
         key, who, row = waiting.pop()
         if key in evidence.examined:

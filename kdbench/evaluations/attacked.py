@@ -11,7 +11,7 @@ import pandas as pd
 from kdbench.attacks.outcomes import AttackOutcome, QuestionOutcome
 from kdbench.cells.data import AnyExamples, load_examples
 from kdbench.cells.job import CellResult, Job
-from kdbench.evaluations.outcomes import EXAMPLES_FILE
+from kdbench.record import EXAMPLES_FILE
 from kdbench.tasks.dataset import SpanExamples
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 from scipy.special import softmax
 
 from kdbench.cells.job import CellResult, Job
-from kdbench.evaluations.outcomes import EXAMPLES_FILE, read_logits
+from kdbench.evaluations.outcomes import read_logits
+from kdbench.record import EXAMPLES_FILE
 from kdbench.stats.calibration import brier_score, expected_calibration_error, negative_log_likelihood
 
 

@@ -19,6 +19,7 @@ from kdbench.corruptions.prepared import PreparedSet
 from kdbench.errors import DataError
 from kdbench.hashing import derive_seed
 from kdbench.inputs.images import EncodedImages
+from kdbench.record import EXAMPLES_FILE
 from kdbench.stats.corruption import mean_corruption_accuracy
 from kdbench.tasks.dataset import ImageExamples
 from kdbench.tasks.spec import Columns, ImageFormat
@@ -58,7 +59,7 @@ def run(job: Job) -> CellResult:
         predictions = predicted(pixels)
         accuracy[name][str(severity)] = float((predictions == sample.labels).mean())
         outcomes.append(predictions)
-    _outcomes(sample, job, outcomes).to_parquet(job.out / "examples.parquet", index=False)
+    _outcomes(sample, job, outcomes).to_parquet(job.out / EXAMPLES_FILE, index=False)
     return CellResult(
         metrics={
             "corruption_accuracy": mean_corruption_accuracy(accuracy),

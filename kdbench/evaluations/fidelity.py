@@ -12,7 +12,8 @@ from scipy.stats import pearsonr
 from kdbench.answers.metrics import answer_scores
 from kdbench.cells.job import CellResult, Job
 from kdbench.errors import StoreError
-from kdbench.evaluations.outcomes import EXAMPLES_FILE, read_logits, read_span_logits
+from kdbench.evaluations.outcomes import read_logits, read_span_logits
+from kdbench.record import EXAMPLES_FILE
 
 
 def run(job: Job) -> CellResult:

@@ -14,7 +14,7 @@ from kdbench.cells.common import pick_device
 from kdbench.cells.data import load_trained
 from kdbench.cells.job import CellResult, Job
 from kdbench.evaluations.attacked import attacked_examples
-from kdbench.evaluations.outcomes import EXAMPLES_FILE
+from kdbench.record import EXAMPLES_FILE
 
 IMAGES_FILE = "adversarial.safetensors"
 

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from kdbench.inputs.base import Encoded
 from kdbench.inputs.spans import EncodedSpans
 from kdbench.predictions import Predictions
+from kdbench.record import EXAMPLES_FILE
 
-EXAMPLES_FILE = "examples.parquet"
 _LOGITS_FILE = "logits.safetensors"
 
 

@@ -11,6 +11,7 @@ from kdbench.cells.data import load_examples, saved_reader
 from kdbench.cells.job import CellResult, Job
 from kdbench.models.build import load_model
 from kdbench.predictions import read_predictions
+from kdbench.record import EXAMPLES_FILE
 from kdbench.training.predict import predict
 
 
@@ -38,7 +39,7 @@ def run(job: Job) -> CellResult:
             }
         )
         job.report({"stage": "trajectory", "step": len(checkpoints), "total": len(trajectory), "terms": {}})
-    table.to_parquet(job.out / "examples.parquet")
+    table.to_parquet(job.out / EXAMPLES_FILE)
     return CellResult(
         metrics={f"best_{metric}": max(entry["score"] for entry in checkpoints)},
         details={"checkpoints": checkpoints, "examples": len(examples)},

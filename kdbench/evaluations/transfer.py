@@ -16,8 +16,8 @@ from kdbench.cells.job import CellResult, Job
 from kdbench.errors import DataError
 from kdbench.evaluations.attacked import attacked_examples
 from kdbench.evaluations.image_attack import IMAGES_FILE
-from kdbench.evaluations.outcomes import EXAMPLES_FILE
 from kdbench.predictions import LabelPredictions, SpanPredictions, read_predictions
+from kdbench.record import EXAMPLES_FILE
 from kdbench.stats.paired import mcnemar_exact
 from kdbench.tasks.dataset import TextExamples
 from kdbench.training.predict import predict

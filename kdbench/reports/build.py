@@ -7,13 +7,13 @@ import math
 from kdbench.errors import ReportError
 from kdbench.manifest import Manifest
 from kdbench.reports.across import across_table, write_p
+from kdbench.reports.axes import AXES
 from kdbench.reports.columns import Column, summary_columns, task_columns
-from kdbench.reports.comparability import AXES, AXIS_TITLES
 from kdbench.reports.curves import security_curves, training_curves
 from kdbench.reports.entries import write_entry
 from kdbench.reports.footnotes import Footnotes, collect_footnotes
 from kdbench.reports.guide import reading_guide
-from kdbench.reports.model import Cell, Heading, Line, PairReport, RankInterval, Report, Role, Table
+from kdbench.reports.model import Cell, Heading, Line, Mark, PairReport, RankInterval, Report, Role, Table
 from kdbench.reports.outcomes import OutcomeReader
 from kdbench.reports.provenance import method_notes, provenance
 from kdbench.reports.published import published_tables
@@ -99,7 +99,7 @@ def _summary(board: Leaderboard, pair: str, standings: Standings, notes: Footnot
         cells: list[Cell] = []
         for column in columns:
             standing = standings.get(pair, column.key, method)
-            mark = "best" if standing and standing.best else "tied" if standing and standing.tied else ""
+            mark: Mark = "best" if standing and standing.best else "tied" if standing and standing.tied else ""
             cells.append(_cell(column, pair, method, notes.of(pair, method, column.key), mark))
             if (pair, column.key) in standings.by_place:
                 cells.append(_rank(standings, pair, column.key, method))
@@ -108,13 +108,13 @@ def _summary(board: Leaderboard, pair: str, standings: Standings, notes: Footnot
     return Table("summary", pair, tuple(headings), tuple(lines))
 
 
-def _cell(column: Column, pair: str, method: str, notes: tuple[int, ...], mark: str = "") -> Cell:
+def _cell(column: Column, pair: str, method: str, notes: tuple[int, ...], mark: Mark = "") -> Cell:
     entry = column.entry(pair, method)
     text = write_entry(entry, column.form)
     if entry is None:
         return Cell(text, status="none", notes=notes)
     number = entry.number if entry.status == "ok" else math.nan
-    return Cell(text, number, entry.spread, entry.low, entry.high, entry.status, mark, notes)  # type: ignore[arg-type]
+    return Cell(text, number, entry.spread, entry.low, entry.high, entry.status, mark, notes)
 
 
 def _rank(standings: Standings, pair: str, axis: str, method: str) -> Cell:
@@ -138,7 +138,7 @@ def _examples(board: Leaderboard, pair: str, method: str) -> Cell:
     counts = dict.fromkeys(AXES, 0)
     for axis in AXES:
         for task in board.tasks:
-            metric = {"in_domain": board.primary, "ood": board.ood_metric, "attack": board.attack_metric}[axis](task)
+            metric = board.axis_metric(axis, task)
             for name in board.sets(task, axis):
                 value = board.get(pair, task, method, axis, name, metric)
                 counts[axis] += value.examples if value else 0
@@ -150,9 +150,7 @@ def _differences(board: Leaderboard, pair: str, standings: Standings) -> Table |
     if not axes:
         return None
     headings = [
-        heading
-        for axis in axes
-        for heading in (Heading(axis, AXIS_TITLES[axis], "points", 1), Heading(f"{axis}_p", "p", "p"))
+        heading for axis in axes for heading in (Heading(axis, AXES[axis], "points", 1), Heading(f"{axis}_p", "p", "p"))
     ]
     lines = []
     for method in board.students(pair):

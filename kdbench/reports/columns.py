@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from kdbench.reports.entries import Entry, combine, combine_entries, single
 from kdbench.reports.table import Leaderboard, Status, Value
@@ -67,8 +68,7 @@ def _shown(column: Column, entry: Entry | None) -> bool:
 
 def axis_entry(board: Leaderboard, axis: str) -> Read:
     """The score of an axis (``in_domain``, ``ood``, ``attack``): mean over tasks of the mean over sets."""
-    metric = {"in_domain": board.primary, "ood": board.ood_metric, "attack": board.attack_metric}[axis]
-    return _over_tasks(board, axis)(metric)
+    return _over_tasks(board, axis)(partial(board.axis_metric, axis))
 
 
 def _over_tasks(board: Leaderboard, evaluation: str) -> Callable[[Callable[[str], str]], Read]:

@@ -6,14 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdbench.hashing import digest
+from kdbench.reports.axes import AXES
 from kdbench.reports.outcomes import OutcomeReader
 from kdbench.reports.table import Leaderboard
 from kdbench.rows import TEACHER
-
-AXES = ("in_domain", "ood", "attack")
-"""What methods are ranked by, each by itself."""
-
-AXIS_TITLES = {"in_domain": "in-domain", "ood": "out-of-domain", "attack": "under attack"}
 
 SetPlace = tuple[str, str]
 """(task, dataset or attack)."""
@@ -38,7 +34,7 @@ def comparable(
     methods = [method for method in board.methods(pair) if method != TEACHER]
     whole = [method for method in methods if _whole(board, reader, pair, method, axis, sets)]
     reasons = [
-        f"{method} ({pair}): not whole {AXIS_TITLES[axis]}, not ranked there"
+        f"{method} ({pair}): not whole {AXES[axis]}, not ranked there"
         for method in methods
         if method not in whole and sets
     ]
@@ -49,7 +45,7 @@ def comparable(
     for method in whole:
         reason = _difference(board, reader, pair, axis, sets, method, measure)
         if reason:
-            reasons.append(f"{method} ({pair}): {reason}, not ranked {AXIS_TITLES[axis]}")
+            reasons.append(f"{method} ({pair}): {reason}, not ranked {AXES[axis]}")
         else:
             ranked.append(method)
     return ranked, reasons
@@ -59,13 +55,8 @@ def _whole(
     board: Leaderboard, reader: OutcomeReader, pair: str, method: str, axis: str, sets: Sequence[SetPlace]
 ) -> bool:
     return bool(sets) and all(
-        reader.read(pair, task, method, axis, name, axis_metric(board, axis, task)) for task, name in sets
+        reader.read(pair, task, method, axis, name, board.axis_metric(axis, task)) for task, name in sets
     )
-
-
-def axis_metric(board: Leaderboard, axis: str, task: str) -> str:
-    """What models of a task are judged by on an axis."""
-    return {"in_domain": board.primary, "ood": board.ood_metric, "attack": board.attack_metric}[axis](task)
 
 
 def _difference(
@@ -79,7 +70,7 @@ def _difference(
 ) -> str:
     """What keeps two whole methods from being compared; empty for nothing."""
     for task, name in sets:
-        metric = axis_metric(board, axis, task)
+        metric = board.axis_metric(axis, task)
         own, other = (reader.read(pair, task, who, axis, name, metric) for who in (method, measure))
         assert own is not None
         assert other is not None

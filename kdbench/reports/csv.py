@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 
+from kdbench.reports.entries import plain
 from kdbench.reports.model import Report
 from kdbench.reports.table import Leaderboard
 
@@ -17,9 +16,9 @@ def summary_csv(report: Report) -> str:
         for line in pair.summary.lines:
             row: dict[str, object] = {"pair": safe_name(pair.name), "method": safe_name(line.name)}
             for heading, cell in zip(pair.summary.headings, line.cells, strict=True):
-                row[heading.key] = cell.text if heading.form == "text" else _number(cell.number)
+                row[heading.key] = cell.text if heading.form == "text" else plain(cell.number)
                 if heading.form == "percent":
-                    row[f"{heading.key}_sd"] = _number(cell.spread)
+                    row[f"{heading.key}_sd"] = plain(cell.spread)
             row |= _differences(report, pair.name, line.name)
             rows.append(row)
     return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
@@ -34,10 +33,10 @@ def _differences(report: Report, pair: str, method: str) -> dict[str, float | No
     found: dict[str, float | None] = {}
     for heading, cell in zip(table.headings, line.cells, strict=True):
         if heading.form == "points":
-            found[f"{heading.key}_difference"] = _number(cell.number)
-            found[f"{heading.key}_low"], found[f"{heading.key}_high"] = _number(cell.low), _number(cell.high)
+            found[f"{heading.key}_difference"] = plain(cell.number)
+            found[f"{heading.key}_low"], found[f"{heading.key}_high"] = plain(cell.low), plain(cell.high)
         else:
-            found[heading.key] = _number(cell.number)
+            found[heading.key] = plain(cell.number)
     return found
 
 
@@ -51,10 +50,10 @@ def tidy_csv(board: Leaderboard) -> str:
             "evaluation": place.evaluation,
             "dataset": safe_name(place.dataset),
             "metric": place.metric,
-            "mean": _number(value.mean),
-            "sd": _number(value.sd),
-            "low": _number(value.low),
-            "high": _number(value.high),
+            "mean": plain(value.mean),
+            "sd": plain(value.sd),
+            "low": plain(value.low),
+            "high": plain(value.high),
             "seeds": value.seeds[0],
             "seeds_planned": value.seeds[1],
             "examples": value.examples,
@@ -63,10 +62,6 @@ def tidy_csv(board: Leaderboard) -> str:
         for place, value in board.values.items()
     ]
     return pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(f"{value:.8g}")
 
 
 def safe_name(name: str) -> str:

@@ -12,9 +12,10 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from kdbench.record import EXAMPLES_FILE
 from kdbench.reports.comparability import sets_of_axis
 from kdbench.reports.model import Curve
-from kdbench.reports.outcomes import EXAMPLES_FILE, OutcomeReader
+from kdbench.reports.outcomes import OutcomeReader
 from kdbench.reports.table import Leaderboard
 from kdbench.stats.intervals import wilson_interval
 from kdbench.stats.robustness import security_curve

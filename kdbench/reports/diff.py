@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kdbench.reports.entries import plain
 from kdbench.reports.provenance import provenance
 from kdbench.reports.table import Leaderboard, Place
 
@@ -43,17 +43,13 @@ class Diff:
     def as_json(self) -> dict[str, Any]:
         """Plain data; ``None`` for what is not finished."""
         changes = [
-            {"place": asdict(change.place), "first": _plain(change.first), "second": _plain(change.second)}
+            {"place": asdict(change.place), "first": plain(change.first), "second": plain(change.second)}
             for change in self.changes
         ]
         return {**{name: getattr(self, name) for name in _LISTED}, "changes": changes}
 
 
 _LISTED = ("same", "only_first", "only_second", "unequal_cells", "warnings")
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def diff(first: Leaderboard, second: Leaderboard) -> Diff:
@@ -91,8 +87,7 @@ def _unequal(first: Leaderboard, second: Leaderboard) -> list[str]:
     for row in first.manifest.rows:
         own, other = first.records.get(row.key), second.records.get(row.key)
         if own and other and own != other:
-            names = (row.pair, row.task, row.method, f"seed {row.seed}", row.evaluation, row.dataset)
-            found.append(" ".join(filter(None, names)))
+            found.append(row.describe())
     return found
 
 

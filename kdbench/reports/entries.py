@@ -94,6 +94,11 @@ def write_entry(entry: Entry | None, form: str) -> str:
     return f"{text} ± {entry.spread * scale:.{digits}f}"
 
 
+def plain(number: float) -> float | None:
+    """A number for CSV and JSON: eight digits, nothing for NaN."""
+    return None if math.isnan(number) else float(f"{number:.8g}")
+
+
 def write_bounds(low: float, high: float, form: str) -> str:
     """``[low, high]`` as numbers of a form are written, with signs for differences; nothing for NaN."""
     if math.isnan(low):

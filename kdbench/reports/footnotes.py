@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.stats import norm
 
+from kdbench.reports.axes import AXES
 from kdbench.reports.outcomes import OutcomeReader, Outcomes
 from kdbench.reports.table import Leaderboard
 from kdbench.rows import Row
@@ -110,8 +111,6 @@ def _add_learned_nothing(
     about = [
         row
         for row in board.manifest.rows
-        if (row.pair, row.task) == (pair, task)
-        and row.method in found
-        and row.evaluation in ("in_domain", "ood", "attack")
+        if (row.pair, row.task) == (pair, task) and row.method in found and row.evaluation in AXES
     ]
     notes.add(text, dict.fromkeys((pair, row.method, row.evaluation) for row in about), about)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 from typing import Any
 
+from kdbench.reports.entries import plain
 from kdbench.reports.model import Report
 
 
@@ -17,7 +17,7 @@ def to_json(report: Report) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.8g}") if math.isfinite(value) else None
+        return plain(value)
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

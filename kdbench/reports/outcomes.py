@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kdbench.record import EXAMPLES_FILE
 from kdbench.reports.table import Leaderboard
 from kdbench.rows import Row
 from kdbench.stats.sufficient import outcome_column
 from kdbench.store import Store
-
-EXAMPLES_FILE = "examples.parquet"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from kdbench.reports.comparability import AXES, axis_metric, comparable, sets_of_axis
+from kdbench.reports.axes import AXES
+from kdbench.reports.comparability import comparable, sets_of_axis
 from kdbench.reports.difference import LEVEL, Difference, outcomes_part
 from kdbench.reports.outcomes import OutcomeReader, Outcomes
 from kdbench.reports.table import Leaderboard
@@ -95,7 +96,7 @@ def _strata(board: Leaderboard, reader: OutcomeReader, pair: str, axis: str, met
         names = [name for its, name in sets_of_axis(board, pair, axis) if its == task]
         if not names:
             continue
-        metric = axis_metric(board, axis, task)
+        metric = board.axis_metric(axis, task)
         read = partial(reader.read, pair, task)
         sets = [[read(method, axis, name, metric) for method in methods] for name in names]
         found = [[outcomes for outcomes in members if outcomes] for members in sets]

@@ -71,7 +71,6 @@ class Leaderboard:
     records: dict[str, Record] = field(default_factory=dict)
     runs: dict[str, RunInfo] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
-    flags: list[str] = field(default_factory=list)
     peak_memory_mb: float = 0.0
 
     @property
@@ -109,6 +108,10 @@ class Leaderboard:
     def attack_metric(self, task: str) -> str:
         """What models of a task keep under attack."""
         return "f1_under_attack" if self._answers(task) else "accuracy_under_attack"
+
+    def axis_metric(self, axis: str, task: str) -> str:
+        """What models of a task are judged by on one of :data:`kdbench.reports.axes.AXES`."""
+        return {"in_domain": self.primary, "ood": self.ood_metric, "attack": self.attack_metric}[axis](task)
 
     def clean_metric(self, task: str) -> str:
         """The same of the attacked sample before the attack."""
@@ -162,17 +165,14 @@ def _load(board: Leaderboard, store: Store, row: Row) -> None:
     record = store.record(row.key, whole=False)
     if record is None:
         failure = store.failure(row.key)
-        what = f"{row.method} on {row.task}, {row.pair}, seed {row.seed}"
-        what += f", {row.evaluation} {row.dataset}" if row.evaluation else ", training"
         if failure:
-            board.failures.append(f"{what}: {failure.message.splitlines()[0]}")
+            board.failures.append(f"{row.describe()}: {failure.message.splitlines()[0]}")
         return
     board.records[row.key] = record
     info = store.run_info(row.key)
     if info:
         board.runs[row.key] = info
         board.peak_memory_mb = max(board.peak_memory_mb, info.peak_memory_mb)
-    board.flags += [f"{row.method} on {row.task}, {row.pair}, seed {row.seed}: {flag}" for flag in record.flags]
 
 
 _HEADLINES = {

@@ -12,9 +12,8 @@ import pytest
 from kdbench.bundles.outcomes import Recomputed
 from kdbench.bundles.recompute import recompute
 from kdbench.errors import StoreError
-from kdbench.evaluations.outcomes import EXAMPLES_FILE
 from kdbench.hashing import digest
-from kdbench.record import Record, RunInfo
+from kdbench.record import EXAMPLES_FILE, Record, RunInfo
 from kdbench.store import Store
 
 IDS = ["a", "b", "c", "d"]

@@ -48,7 +48,7 @@ def test_one_key_with_two_results_is_an_alarm(tmp_path: Path) -> None:
     record = json.loads(path.read_text())
     record["metrics"]["accuracy"] = 0.9
     path.write_text(canonical_json(record))
-    assert diff(*map(board, worlds)).unequal_cells == ("p t kd seed 1 in_domain t",)
+    assert diff(*map(board, worlds)).unequal_cells == ("kd on t, p, seed 1, in_domain t",)
 
 
 def test_the_command_prints_and_writes_nothing(tmp_path: Path) -> None:

@@ -64,8 +64,6 @@ def test_json_is_everything_without_nan(report: Report) -> None:
 def test_latex_is_balanced_and_escaped(report: Report) -> None:
     text = to_latex(report)
     assert text.count(r"\begin{") == text.count(r"\end{")
-    body = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert {len(re.split(r"(?<!\\)&", line)) for line in body if "in-domain" in line or "kd" in line[:3]}
     assert escape(HOSTILE) in text and HOSTILE not in text
     assert r"\textbf{80.0 $\pm$ 0.0}" in text and r"79.0 $\pm$ 0.0\,$\approx$" in text
     assert re.search(r"(?<!\\)[%&#$]1", text) is None

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from kdbench.reports.axes import AXES
 from kdbench.reports.charts.labels import Box, along, place_labels
 from kdbench.reports.charts.style import GREY, Spec, log_ticks, method_names, method_scales, short_names, shorten
 from kdbench.reports.entries import FORMS, write_bounds
@@ -20,7 +21,7 @@ COSTS = {
 }
 """Columns of the summary that a horizontal axis can be, and its title."""
 
-SCORES = {"in_domain": "in-domain, %", "ood": "out-of-domain, %", "attack": "under attack, %"}
+SCORES = {axis: f"{title}, %" for axis, title in AXES.items()}
 """Columns of the summary that a vertical axis can be, and its title."""
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from kdbench.reports.axes import AXES
 from kdbench.reports.charts.style import COLOURS, Spec, short_names
 from kdbench.reports.model import RankInterval, Report
-
-AXES = {"in_domain": "in-domain", "ood": "out-of-domain", "attack": "under attack"}
 
 
 def ranked_pairs(report: Report) -> list[str]:

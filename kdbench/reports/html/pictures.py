@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from kdbench.reports.axes import AXES
 from kdbench.reports.charts.curves import curves_chart, panels
 from kdbench.reports.charts.heatmap import heatmap_chart, mapped_pairs
 from kdbench.reports.charts.pareto import COSTS, SCORES, costs_of, default_cost, pareto_chart, points, scores_of
-from kdbench.reports.charts.ranks import AXES, ranked_pairs, ranks_chart, ranks_of, write_ranks
+from kdbench.reports.charts.ranks import ranked_pairs, ranks_chart, ranks_of, write_ranks
 from kdbench.reports.charts.style import Spec, method_names
 from kdbench.reports.model import Curve, PairReport, Report
 

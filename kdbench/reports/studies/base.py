@@ -86,11 +86,6 @@ def whole(value: Value | None) -> bool:
     return value is not None and value.status == "ok"
 
 
-def plain(number: float) -> float | None:
-    """A number for CSV."""
-    return None if math.isnan(number) else float(f"{number:.8g}")
-
-
 def gap(first: Value | None, second: Value | None, difference: Difference | None, target: str) -> str:
     """``1.2 points below TARGET (not separable)``; ``target`` names the second."""
     if first is None or second is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from kdbench.reports.entries import plain
 from kdbench.reports.plots import Panel, Series
-from kdbench.reports.studies.base import Section, Study, Table, gap, plain, plot_point, whole, write_score
+from kdbench.reports.studies.base import Section, Study, Table, gap, plot_point, whole, write_score
 from kdbench.reports.studies.evidence import Evidence
 from kdbench.reports.studies.gap import Gap, Line, Teacher, find_gaps, write_size
 from kdbench.reports.table import Value

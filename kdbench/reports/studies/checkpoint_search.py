@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 
 from kdbench.reports.difference import Difference
+from kdbench.reports.entries import plain
 from kdbench.reports.plots import Panel, Point, Series, Slot
 from kdbench.reports.studies.base import (
     Section,
     Study,
     Table,
     gap,
-    plain,
     plot_point,
     whole,
     write_count,
