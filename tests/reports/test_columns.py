@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,60 @@ def test_settings_by_kind_only_where_they_differ(tmp_path: Path) -> None:
     at = lines.index("- **kd** (A | B)".replace("|", "\\|"))
     assert lines[at + 1 : at + 3] == ["  - text-classification: alpha 0.5", "  - image-classification: alpha 0.1"]
     assert "- **dkd** (A \\| B): beta 8.0" in lines, "no kind that no task has, and one line where all agree"
+
+
+def test_drop_is_a_multiple_of_the_teachers(world: World) -> None:
+    """By hand: 0.8 to 0.6 against 0.9 to 0.8. Nothing to compare with where the teacher loses nothing."""
+    for method, inside, outside in ((TEACHER, 0.9, 0.8), ("kd", 0.8, 0.6)):
+        world.add(method, 1, "in_domain", "t", {"accuracy": inside})
+        world.add(method, 1, "ood", "far", {"accuracy": outside})
+    assert number(board_of(world), "drop / teacher's", "kd") == pytest.approx(2)
+
+
+def test_no_drop_where_the_teacher_loses_nothing(world: World) -> None:
+    for method, inside, outside in ((TEACHER, 0.8, 0.8), ("kd", 0.8, 0.6)):
+        world.add(method, 1, "in_domain", "t", {"accuracy": inside})
+        world.add(method, 1, "ood", "far", {"accuracy": outside})
+    assert "drop / teacher's" not in titles(board_of(world))
+
+
+def test_latency_is_what_runs_measured_and_size_has_no_spread(world: World) -> None:
+    """Two seeds of one architecture; a seed without a measurement leaves the column incomplete."""
+    for seed, milliseconds in ((1, 10.0), (2, 20.0)):
+        key = world.add("kd", seed, "efficiency", "t", {"parameters": 2e6})
+        path = world.store.cell(key) / "run.json"
+        run = json.loads(path.read_text(encoding="utf-8")) | {"measured": {"latency_ms": milliseconds, "repeats": 5}}
+        path.write_text(json.dumps(run), encoding="utf-8")
+    report = report_on(world)
+    assert report.pairs[0].summary.column("latency_ms")["kd"].text == "15.0"
+    assert report.pairs[0].summary.column("parameters")["kd"].text == "2.0"
+    world.add("kd", 3, "efficiency", "t", None)
+    assert report_on(world).pairs[0].summary.column("latency_ms")["kd"].text == "missing (2/3)"
+
+
+def test_spread_is_that_of_the_seeds_own_means(world: World) -> None:
+    """By hand: (0.6 + 0.5) / 2 and (0.8 + 0.5) / 2, whatever order the seeds were planned in."""
+    for seed, a in ((2, 0.8), (1, 0.6)):
+        world.add("kd", seed, "ood", "a", {"accuracy": a})
+    for seed in (1, 2):
+        world.add("kd", seed, "ood", "b", {"accuracy": 0.5})
+    board = board_of(world)
+    assert next(value.by_seed for place, value in board.values.items() if place.dataset == "a") == (0.6, 0.8)
+    cell = report_of(world.store, board).pairs[0].summary.column("ood")["kd"]
+    assert cell.number == pytest.approx(0.6) and cell.spread == pytest.approx(0.1 / math.sqrt(2))
+
+
+def test_seeds_and_examples_are_counted(tmp_path: Path) -> None:
+    """A seed counts when it finished on every task; examples are those of one seed, in all tasks and sets."""
+    world = World(tmp_path / "store", metrics={"t": ["accuracy"], "u": ["accuracy"]})
+    for task, seeds in (("t", (1, 2)), ("u", (1,))):
+        for seed in (1, 2):
+            world.add("kd", seed, "", "", {} if seed in seeds else None, task=task)
+            world.add("kd", seed, "in_domain", task, {"accuracy": 0.5}, task=task)
+    world.add("kd", 1, "ood", "far", {"accuracy": 0.5}, task="t")
+    (pair,) = report_on(world).pairs
+    assert pair.summary.column("seeds")["kd"].text == "1/2"
+    assert pair.summary.column("examples")["kd"].text == "100 / 50 / 0"
 
 
 @pytest.mark.parametrize(

@@ -60,3 +60,21 @@ def test_the_command_prints_and_writes_nothing(tmp_path: Path) -> None:
     found = json.loads(kdbench(*command, "--json", cwd=tmp_path).stdout)
     assert found["changes"][0]["first"] == 0.8 and found["changes"][0]["place"]["method"] == "kd"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_what_is_not_finished_in_one_store_differs(tmp_path: Path) -> None:
+    """Also when the seeds that did finish are equal."""
+    worlds = [world_of(tmp_path / name, kd=0.8) for name in "ab"]
+    worlds[1].student("kd", 2, None)
+    (change,) = diff(*map(board, worlds)).changes
+    assert (change.first_seeds, change.second_seeds) == (1, 1) and change.first == change.second == 0.8
+
+
+def test_other_data_is_named(tmp_path: Path) -> None:
+    boards = []
+    for name in "ab":
+        world = World(tmp_path / name)
+        spec = {"cell": name, "dataset": {"fingerprint": f"sha256:{name}", "source": {"hub": "h"}, "split": "test"}}
+        world.add("kd", 1, "ood", "far", {"accuracy": 0.5}, spec=spec)
+        boards.append(board(world))
+    assert diff(*boards).warnings == ("other data for t: ood far",)

@@ -25,7 +25,7 @@ def flagged(world: World, method: str, seed: int, evaluation: str, dataset: str,
     spec = {"cell": ["p", "t", method, seed, evaluation, dataset]}
     world.add(method, seed, evaluation, dataset, None)
     world.store.output(digest(spec))
-    metrics = {"accuracy_under_attack": 0.1, "clean_accuracy": 0.9}
+    metrics = {"accuracy_under_attack": 0.1, "clean_accuracy": 0.9, "success_rate": 0.8}
     record = Record(key=digest(spec), kind="evaluation", spec=spec, metrics=metrics, flags=(flag,))
     info = RunInfo(wall_seconds=1, peak_memory_mb=1, started="", host="h", device="cpu", versions={})
     world.store.publish(record, info)
@@ -45,6 +45,7 @@ def test_flags_stand_at_the_number_they_are_about(world: World) -> None:
     assert pair.summary.column("attack_clean")["kd"].notes == ()
     (table,) = pair.tasks
     assert table.column("attack/pgd/accuracy_under_attack")["kd"].notes == (1,)
+    assert table.column("attack/pgd/success_rate")["kd"].notes == ()
     text = to_markdown(report)
     assert "10.0 ± 0.0 <sup>1</sup>" in text and "1. zero-gradients (kd, p)" in text
 

@@ -19,6 +19,7 @@ from kdbench.reports.latex import escape, to_latex
 from kdbench.reports.markdown import to_markdown
 from kdbench.reports.model import Report
 from kdbench.reports.published import published_tables
+from kdbench.rows import TEACHER
 from tests.reports.world import World
 
 HOSTILE = "a_b & 50% {x} \\ $1 <b>|"
@@ -67,6 +68,17 @@ def test_latex_is_balanced_and_escaped(report: Report) -> None:
     assert escape(HOSTILE) in text and HOSTILE not in text
     assert r"\textbf{80.0 $\pm$ 0.0}" in text and r"79.0 $\pm$ 0.0\,$\approx$" in text
     assert re.search(r"(?<!\\)[%&#$]1", text) is None
+
+
+def test_latex_sets_the_teacher_apart_and_keeps_notes_below(tmp_path: Path) -> None:
+    world = World(tmp_path / "store")
+    world.student(TEACHER, 0, np.arange(200) < 180)
+    world.student("lazy", 1, np.arange(200) % 2 == 0)
+    lines = to_latex(build_report(world.store, world.manifest())).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("teacher &"))
+    assert lines[at + 1] == r"\midrule"
+    assert r"50.0 [43.1, 56.9]\tnote{1}" in next(line for line in lines if line.startswith("lazy &"))
+    assert any(line.startswith(r"\item[1] predictions on t tell nothing") for line in lines)
 
 
 def test_every_row_of_a_latex_table_has_its_columns(report: Report) -> None:

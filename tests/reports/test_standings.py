@@ -76,15 +76,20 @@ def test_another_reference_is_asked_for_by_name(world: World) -> None:
 
 
 def test_one_seed_is_judged_by_mcnemar(world: World) -> None:
-    """By hand: of 12 examples on which the two differ, one is right on 11: p = 2 · (1 + 12) / 2^12."""
+    """By hand: of 12 examples on which the two differ, one is right on 11: p = 2 · (1 + 12) / 2^12.
+
+    Twice that, since there are two comparisons.
+    """
     first = np.ones(N, bool)
     second = first.copy()
     first[0], second[1:12] = False, False
     world.student("kd", 1, first)
     world.student("annealing", 1, second)
+    world.student("prokd", 1, first)
     (pair,) = report_on(world).pairs
     assert pair.differences is not None
-    assert pair.differences.column("in_domain_p")["annealing"].number == pytest.approx(2 * 13 / 2**12)
+    assert pair.differences.column("in_domain_p")["annealing"].number == pytest.approx(2 * 2 * 13 / 2**12)
+    assert pair.differences.column("in_domain_p")["prokd"].number == 1
 
 
 def test_the_teacher_is_no_competitor(world: World) -> None:
@@ -111,6 +116,7 @@ def test_who_is_not_whole_is_not_ranked_and_the_report_says_so(world: World) -> 
     [
         ({"dataset": {"fingerprint": "b"}}, "measured on other data than kd (t, o)"),
         ({"limit": 9}, "measured with other settings than kd (t, o)"),
+        ({"attack": {"epsilon": 1}}, "measured with other settings than kd (t, o)"),
     ],
 )
 def test_other_data_or_settings_are_not_ranked_together(world: World, change: dict[str, object], reason: str) -> None:
@@ -155,7 +161,8 @@ def test_attacks_on_one_sample_are_one_set(world: World) -> None:
         for seed in (1, 2, 3):
             for attack in ("a", "b"):
                 still = np.arange(100) < kept * 100
-                table = pd.DataFrame({"id": np.arange(100), "outcome": np.where(still, "failed", "success")})
+                lost = np.where(np.arange(100) < 90, "success", "skipped")  # wrong before is lost, too
+                table = pd.DataFrame({"id": np.arange(100), "outcome": np.where(still, "failed", lost)})
                 metrics = {"accuracy_under_attack": kept, "clean_accuracy": 1.0}
                 world.add(method, seed, "attack", attack, metrics, examples=table.assign(queries=5))
     (pair,) = report_on(world).pairs
@@ -166,7 +173,7 @@ def test_attacks_on_one_sample_are_one_set(world: World) -> None:
 def test_ranks_over_tasks_know_what_few_tasks_cannot_show(tmp_path: Path) -> None:
     world = World(tmp_path / "store", metrics={"t": ["accuracy"], "u": ["accuracy"]})
     for task in ("t", "u"):
-        world.student(TEACHER, 0, np.ones(N, bool), task=task)
+        world.student(TEACHER, 0, np.arange(N) < 0.95 * N, task=task)
         for method, share in (("kd", 0.9), ("annealing", 0.8), ("prokd", 0.7)):
             add(world, method, share, task=task)
     across = report_on(world).across
@@ -174,7 +181,7 @@ def test_ranks_over_tasks_know_what_few_tasks_cannot_show(tmp_path: Path) -> Non
     assert [(line.name, line.cells[0].text) for line in across.lines] == [
         ("kd", "1.00"), ("annealing", "2.00"), ("prokd", "3.00"),
     ]  # fmt: skip
-    assert across.column("kept")["prokd"].number == pytest.approx(0.7)
+    assert across.column("kept")["prokd"].number == pytest.approx(0.7 / 0.95)
     assert across.column("improvement")["annealing"].number == 0
     assert "not separable by design" in across.caption
 
@@ -183,3 +190,53 @@ def test_one_task_is_no_table_over_tasks(world: World) -> None:
     add(world, "kd", 0.5)
     add(world, "annealing", 0.5)
     assert report_on(world).across is None
+
+
+def test_other_seeds_are_not_paired(world: World) -> None:
+    for method, seeds in (("kd", (1, 2)), ("annealing", (1, 2)), ("odd", (1, 3))):
+        add(world, method, 0.8, seeds=seeds)
+    assert report_on(world).unranked == ("odd (p): other seeds than kd on t, not ranked in-domain",)
+
+
+def test_seeds_of_one_method_on_other_examples_are_no_outcomes(world: World) -> None:
+    for method in ("kd", "annealing", "odd"):
+        for seed in (1, 2):
+            table = outcomes(np.ones(N, bool))
+            if (method, seed) == ("odd", 2):
+                table["id"] = [f"x{i}" for i in range(N)]
+            world.add(method, seed, "in_domain", "t", {"accuracy": 1}, examples=table)
+    assert report_on(world).unranked == ("odd (p): not whole in-domain, not ranked there",)
+
+
+def test_attacks_on_samples_of_their_own_are_sets_of_their_own(world: World) -> None:
+    """The mean over the attacks, not over all examples: 0.5 · 0.9 + 0.5 · 0.1."""
+    for method, kept in (("kd", (0.9, 0.1)), ("annealing", (0.2, 0.2))):
+        for attack, share, n in zip("ab", kept, (100, 40), strict=True):
+            still = np.where(np.arange(n) < share * n, "failed", "success")
+            table = pd.DataFrame({"id": [f"{attack}{i}" for i in range(n)], "outcome": still, "queries": 5})
+            metrics = {"accuracy_under_attack": share, "clean_accuracy": 1.0}
+            world.add(method, 1, "attack", attack, metrics, examples=table)
+    (pair,) = report_on(world).pairs
+    assert pair.differences is not None
+    assert pair.differences.column("attack")["annealing"].number == pytest.approx(-0.3)
+
+
+def test_answers_are_compared_by_what_they_keep(world: World) -> None:
+    """By token F1 after the attack, not before."""
+    world.metrics["t"] = ["token_f1"]
+    for method, f1 in (("kd", 0.6), ("annealing", 0.4)):
+        table = pd.DataFrame({"id": np.arange(50), "f1": f1, "clean_f1": 0.9, "outcome": "failed", "queries": 5})
+        metrics = {"f1_under_attack": f1, "clean_f1": 0.9}
+        world.add(method, 1, "attack", "a", metrics, examples=table)
+    (pair,) = report_on(world, kinds={"t": "question-answering"}).pairs
+    assert pair.differences is not None
+    assert pair.differences.column("attack")["annealing"].number == pytest.approx(-0.2)
+
+
+def test_ranks_over_pairs_are_of_methods_that_all_pairs_have(world: World) -> None:
+    for pair, methods in (("p", ("kd", "annealing", "prokd")), ("q", ("annealing", "kd", "rco"))):
+        for index, method in enumerate(methods):
+            world.student(method, 1, np.arange(N) < N * (0.9 - index / 10), pair=pair)
+    across = report_on(world).across
+    assert across is not None
+    assert {line.name: line.cells[0].number for line in across.lines} == {"kd": 1.5, "annealing": 1.5}
