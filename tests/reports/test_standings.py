@@ -165,7 +165,11 @@ def test_attacks_on_one_sample_are_one_set(world: World) -> None:
                 table = pd.DataFrame({"id": np.arange(100), "outcome": np.where(still, "failed", lost)})
                 metrics = {"accuracy_under_attack": kept, "clean_accuracy": 1.0}
                 world.add(method, seed, "attack", attack, metrics, examples=table.assign(queries=5))
-    (pair,) = report_on(world).pairs
+    report = report_on(world)
+    (pair,) = report.pairs
+    assert {interval.method: interval.score for interval in report.ranks} == pytest.approx(
+        {"kd": 0.6, "annealing": 0.2}
+    )
     assert column(pair, "attack_rank") == {"kd": "1", "annealing": "2"}
     assert pair.differences is not None and pair.differences.column("attack")["annealing"].text == "-40.0"
 
