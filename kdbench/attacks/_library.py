@@ -12,6 +12,7 @@ import os
 import pickle
 import sys
 import tempfile
+import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +20,9 @@ from typing import IO, Any
 
 from kdbench.attacks import assets
 from kdbench.attacks.spec import AttackSpec
+from kdbench.attacks.version import asset_fingerprints
 from kdbench.errors import AttackError
+from kdbench.hashing import digest
 
 # What TextAttack's import overwrites for the whole process; HF_HOME would hide the user's model cache.
 _VARIABLES = (
@@ -56,9 +59,12 @@ def session() -> Iterator[None]:
 def build(spec: AttackSpec, wrapper: Any, directories: Sequence[Path]) -> Any:
     """The ``textattack.Attack`` of ``spec`` around a model wrapper, from local files alone.
 
+    The wrapper is given the folders as its ``directories``: recipes of kdbench find their assets by them.
+
     Raises:
-        AttackError: the recipe cannot be found or built, or has another goal than the wrapper's.
+        AttackError: the recipe cannot be found or built, or has another goal than ``spec`` or the wrapper.
     """
+    wrapper.directories = tuple(directories)
     module, _, attribute = spec.recipe.partition(":")
     try:
         recipe = getattr(importlib.import_module(module), attribute).build
@@ -68,12 +74,23 @@ def build(spec: AttackSpec, wrapper: Any, directories: Sequence[Path]) -> Any:
     with _local_files(spec, directories), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of TextAttack's own calls
         attack = recipe(wrapper, **spec.arguments)
-    if not isinstance(attack.goal_function, wrapper.goal):
-        goal = type(attack.goal_function).__name__
-        raise AttackError(f"attack '{spec.name}': its goal is {goal}; only {wrapper.goal.__name__} can be scored")
+    _check_goal(spec, wrapper, attack)
     if "use" in spec.needs:
         _load_sentence_encoder(attack, directories)
+    if spec.models:
+        from kdbench.attacks.recipes import masked_lm
+
+        masked_lm.share(attack.transformation, wrapper.memo, digest(asset_fingerprints(spec, directories)))
     return attack
+
+
+def _check_goal(spec: AttackSpec, wrapper: Any, attack: Any) -> None:
+    from textattack.goal_functions import InputReduction
+
+    wanted = InputReduction if spec.goal == "reduction" else wrapper.goal
+    if not isinstance(attack.goal_function, wanted):
+        goal = type(attack.goal_function).__name__
+        raise AttackError(f"attack '{spec.name}': its goal is {goal}; only {wanted.__name__} can be scored")
 
 
 def _import_textattack() -> None:
@@ -123,6 +140,13 @@ def _local_files(spec: AttackSpec, directories: Sequence[Path]) -> Iterator[None
             # The recipe opens this one file, at a path inside the package where the wheel has none.
             opener = functools.partial(_open_instead, assets.find_homoglyphs(directories))
             stack.enter_context(_attribute(word_swap_homoglyph_swap, "open", opener))
+        if "hownet" in spec.needs:
+            from textattack.transformations.word_swaps import word_swap_hownet
+
+            found = str(assets.find_hownet(directories))
+            reader = types.SimpleNamespace(load=lambda stream: _PlainUnpickler(stream).load())
+            stack.enter_context(_attribute(word_swap_hownet.utils, "download_from_s3", lambda name: found))
+            stack.enter_context(_attribute(word_swap_hownet, "pickle", reader))
         if spec.models:
             # A folder of that name in the working directory goes before the hub: no download, no look-up.
             links = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -138,7 +162,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """Reads containers of plain values; anything that would need code to load is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise AttackError(f"wordlist.pickle asks for {module}.{name}; only a plain dict of words is read")
+        raise AttackError(f"a word list asks for {module}.{name}; only plain dicts of words are read")
 
 
 def _open_instead(actual: Path | None, asked: str, mode: str, encoding: str) -> IO[Any]:

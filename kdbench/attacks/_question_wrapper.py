@@ -6,8 +6,9 @@ Only for use inside ``_library.session``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textattack.goal_function_results import TextToTextGoalFunctionResult
@@ -15,10 +16,16 @@ from textattack.goal_functions import GoalFunction
 from textattack.models.wrappers import ModelWrapper
 
 from kdbench.answers.metrics import exact_match, token_f1
+from kdbench.attacks.memo import Memo
 from kdbench.errors import AttackError
 
 if TYPE_CHECKING:
     from kdbench.attacks.questions import QuestionExample, QuestionVictim
+
+Query = tuple[str, str]
+"""A question and its context."""
+Answers = Sequence[tuple[str, float]]
+"""n-best answers, best first, with their probabilities."""
 
 
 @dataclass(frozen=True)
@@ -60,41 +67,61 @@ class WrongAnswer(GoalFunction):
         return outputs
 
 
+@dataclass
+class View:
+    """What concerns one question.
+
+    Attributes:
+        tail: follows every perturbed question, because it lies beyond what may be perturbed.
+        f1: token F1 of the answers seen so far: a victim finds the same few spans again and again.
+    """
+
+    example: QuestionExample
+    tail: str = ""
+    f1: dict[str, float] = field(default_factory=dict)
+
+
 class QuestionWrapper(ModelWrapper):
     """Asks the victim TextAttack's questions about the example's context, and measures its answers.
 
     Attributes:
-        references: the example's reference answers.
         f1_below: the attack's goal.
     """
 
     goal = WrongAnswer
-    tail = ""
-    references: tuple[str, ...] = ()
-    _context: str
+    view: View
+    ask: Callable[[Sequence[Query]], list[Answers]]
+    memo: Memo
+    directories: tuple[Path, ...]
 
     def __init__(self, victim: QuestionVictim, f1_below: float) -> None:
         self.model = victim  # TextAttack looks at its class only
         self.f1_below = f1_below
-        self._f1: dict[str, float] = {}
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Reference answers of the question under attack."""
+        return self.view.example.answers
 
     def show(self, example: QuestionExample) -> tuple[str, int | str]:
         """Begin the next example; returns its question and its first reference answer."""
-        self.references = example.answers
-        self._context = example.context
-        self._f1 = {}
+        self.view = View(example)
         return example.question, example.answers[0]
 
     def __call__(self, text_input_list: list[str], **kwargs: Any) -> list[Answered]:
         """What the victim answers to each question."""
-        distinct = list(dict.fromkeys(text_input_list))
-        answers = self.model.answers([part + self.tail for part in distinct], self._context)
-        if len(answers) != len(distinct):
-            raise AttackError(f"the victim answered {len(answers)} of {len(distinct)} questions")
-        measured = dict(zip(distinct, map(self._measure, answers), strict=True))
-        return [measured[text] for text in text_input_list]
+        context, tail = self.view.example.context, self.view.tail
+        return [self._measure(answers) for answers in self.ask([(part + tail, context) for part in text_input_list])]
 
-    def _measure(self, answers: Sequence[tuple[str, float]]) -> Answered:
+    def answer(self, questions: list[Query]) -> Sequence[Answers]:
+        """The victim's answers to distinct questions about any contexts."""
+        texts, contexts = zip(*questions, strict=True)
+        answers = self.model.answers(texts, contexts)
+        if len(answers) != len(questions):
+            raise AttackError(f"the victim answered {len(answers)} of {len(questions)} questions")
+        return answers
+
+    def _measure(self, answers: Answers) -> Answered:
         total = math.fsum(probability for _, probability in answers)
         if not (0 < total < math.inf) or any(probability < 0 for _, probability in answers):
             raise AttackError(
@@ -109,7 +136,7 @@ class QuestionWrapper(ModelWrapper):
         )
 
     def _token_f1(self, answer: str) -> float:
-        """Remembered for the example: a victim finds the same few spans again and again."""
-        if answer not in self._f1:
-            self._f1[answer] = token_f1(answer, self.references)
-        return self._f1[answer]
+        known = self.view.f1
+        if answer not in known:
+            known[answer] = token_f1(answer, self.references)
+        return known[answer]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -13,8 +15,10 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from kdbench.attacks import _library, assets
+from kdbench.attacks._lockstep import Lockstep, State
+from kdbench.attacks.memo import Memo
 from kdbench.attacks.outcomes import Result, changed_words
-from kdbench.attacks.spec import AttackSpec
+from kdbench.attacks.spec import AttackSpec, Goal
 from kdbench.errors import AttackError
 from kdbench.hashing import derive_seed
 
@@ -23,6 +27,8 @@ from kdbench.hashing import derive_seed
 MAX_WORDS = 512
 MAX_CHARACTERS = 4096
 _SEPARATOR = "<SPLIT>"  # TextAttack cuts texts here
+LANES = 256
+"""Searches under way at once. What waits is texts and scores, so it is a matter of a few megabytes."""
 
 
 class Example(Protocol):
@@ -39,18 +45,28 @@ ExampleT_contra = TypeVar("ExampleT_contra", bound=Example, contravariant=True)
 
 
 class Wrapper(Protocol[ExampleT_contra]):
-    """A victim as TextAttack sees it.
+    """A victim as TextAttack sees it: one for all searches, each of which has its own view.
 
     Attributes:
         goal: class of the goal functions whose results can be scored.
-        tail: follows every perturbed text that is asked about, because it lies beyond what may be perturbed.
+        view: what concerns the example under attack, and nothing else does.
+        ask: answers questions about the example; others are answered at the same time.
+        memo: what recipes may keep of work that does not depend on the victim.
+        directories: asset folders.
     """
 
     goal: type
-    tail: str
+    view: Any
+    ask: Callable[[Sequence[Any]], list[Any]]
+    memo: Memo
+    directories: tuple[Path, ...]
 
     def show(self, example: ExampleT_contra) -> tuple[str, int | str]:
-        """Begin the next example; returns the text to perturb, and what the goal function is told as its truth."""
+        """Begin the next example: a new view. Returns the text to perturb, and what the goal is told as its truth."""
+        ...
+
+    def answer(self, questions: list[Any]) -> Sequence[Any]:
+        """The victim's answers to distinct questions about any examples, in their order."""
         ...
 
 
@@ -87,6 +103,8 @@ def search_all(
     seed: int,
     directories: Sequence[Path],
     progress: Callable[[int], None],
+    memo: Memo | None = None,
+    lanes: int = LANES,
 ) -> list[Attempt]:
     """Attack every example; attempts come in the order of the examples.
 
@@ -101,6 +119,8 @@ def search_all(
         seed: root of the examples' seeds.
         directories: asset folders.
         progress: called with the number of finished examples after each one.
+        memo: work shared with other victims; saved at the end.
+        lanes: how many examples are attacked at once; outcomes do not depend on it.
 
     Raises:
         AttackError: missing assets, a recipe that cannot be built, or a budget too small.
@@ -108,46 +128,68 @@ def search_all(
     if query_budget < 2:
         raise AttackError(f"query budget {query_budget}: must be at least 2, for the original and one perturbed text")
     assets.prepare(spec, directories)
-    attempts = []
-    with _random_states_restored(), _library.session():
+    attempts: dict[int, Attempt] = {}
+    with _random_states_restored(), _library.session(), _located(f"while attack '{spec.name}' was running"):
         wrapper = wrap()
+        wrapper.memo = memo or Memo()
         attack = _library.build(spec, wrapper, directories)
         attack.goal_function.query_budget = query_budget
         attack.goal_function.batch_size = query_budget  # batching is the victim's affair
-        for example in examples:
-            _seed_all(derive_seed(seed, spec.name, example.id))
-            try:
-                attempts.append(_search(attack, wrapper, example))
-            except Exception as error:
-                error.add_note(f"while attack '{spec.name}' was at example '{example.id}'")
-                raise
+        lockstep: Lockstep[Hashable, Any] = Lockstep(wrapper.answer, _state_of(wrapper), lanes)
+        wrapper.ask = lockstep.ask
+        searches = (functools.partial(_search, attack, wrapper, example, spec, seed) for example in examples)
+        for number, attempt in lockstep.run(searches):
+            attempts[number] = attempt
             progress(len(attempts))
-    return attempts
+        wrapper.memo.save()
+    return [attempts[number] for number in range(len(examples))]
 
 
-def _search(attack: Any, wrapper: Wrapper[ExampleT], example: ExampleT) -> Attempt:
+def _search(attack: Any, wrapper: Wrapper[ExampleT], example: ExampleT, spec: AttackSpec, seed: int) -> Attempt:
+    _seed_all(derive_seed(seed, spec.name, example.id))
+    with _located(f"at example '{example.id}'"):
+        return _attempt(_fork(attack), wrapper, example, spec.goal)
+
+
+def _fork(attack: Any) -> Any:
+    """The same attack with its own goal, search and caches; transformation and constraints know no example."""
+    from lru import LRU
+    from textattack import Attack
+
+    goal, search, forked = (copy.copy(part) for part in (attack.goal_function, attack.search_method, attack))
+    goal._call_model_cache = LRU(attack.constraint_cache_size)
+    constraints = [*attack.pre_transformation_constraints, *attack.constraints]
+    Attack.__init__(forked, goal, constraints, attack.transformation, search)
+    return forked
+
+
+def _attempt(attack: Any, wrapper: Wrapper[ExampleT], example: ExampleT, goal: Goal) -> Attempt:
     from textattack.attack_results import SkippedAttackResult, SuccessfulAttackResult
 
     text, truth = wrapper.show(example)
     head = text[: attackable(text)]
-    wrapper.tail = text[len(head) :]
-    # The cache knows perturbed parts only: it must not outlive the rest of the example. TextAttack clears it
-    # after an attack, but not after a skipped example.
-    attack.clear_cache()
+    tail = wrapper.view.tail = text[len(head) :]
     result = attack.attack(head, truth)
     before = result.original_result.attacked_text
     after = result.perturbed_result.attacked_text
-    success = isinstance(result, SuccessfulAttackResult)
-    skipped = isinstance(result, SkippedAttackResult)
+    queries, changed = int(attack.goal_function.num_queries), changed_words(before.words, after.words)
+    # A reduction has no end that all texts could reach: whatever it deletes is a success.
+    reached = changed > 0 if goal == "reduction" else isinstance(result, SuccessfulAttackResult)
+    if isinstance(result, SkippedAttackResult):
+        outcome: Result = "skipped"
+    elif reached:
+        outcome = "success"
+    else:
+        outcome = "exhausted" if queries >= attack.goal_function.query_budget else "failed"
     return Attempt(
-        outcome="skipped" if skipped else "success" if success else "failed",
+        outcome=outcome,
         before=result.original_result.output,
         after=result.perturbed_result.output,
-        queries=int(attack.goal_function.num_queries),
+        queries=queries,
         words=before.num_words,
-        perturbed_words=changed_words(before.words, after.words),
+        perturbed_words=changed,
         original=text,
-        perturbed=after.text + wrapper.tail,
+        perturbed=after.text + tail,
     )
 
 
@@ -167,17 +209,49 @@ def attackable(text: str) -> int:
 
 
 @contextlib.contextmanager
+def _located(note: str) -> Iterator[None]:
+    """What went wrong says where."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(note)
+        raise
+
+
+def _state_of(wrapper: Wrapper[Any]) -> State:
+    """What a search takes with it when another one runs: the random states, and its view of the victim."""
+
+    def save() -> tuple[Any, ...]:
+        return (*_random_states(), wrapper.view)
+
+    def restore(state: tuple[Any, ...]) -> None:
+        _set_random_states(state[:3])
+        wrapper.view = state[3]
+
+    return State(save, restore)
+
+
+@contextlib.contextmanager
 def _random_states_restored() -> Iterator[None]:
+    before = _random_states()
+    try:
+        yield
+    finally:
+        _set_random_states(before)
+
+
+def _random_states() -> tuple[Any, ...]:
     import torch
 
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+    return random.getstate(), np.random.get_state(), torch.default_generator.get_state()
+
+
+def _set_random_states(states: tuple[Any, ...]) -> None:
+    import torch
+
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+    torch.default_generator.set_state(states[2])
 
 
 def _seed_all(seed: int) -> None:
@@ -185,7 +259,4 @@ def _seed_all(seed: int) -> None:
 
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    # Not torch.manual_seed: that would also queue a seed for a CUDA context nobody has opened yet.
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(seed)
+    torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which wakes CUDA: no search draws there

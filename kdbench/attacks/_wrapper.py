@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +12,28 @@ import torch
 from textattack.goal_functions import UntargetedClassification
 from textattack.models.wrappers import ModelWrapper
 
+from kdbench.attacks.memo import Memo
 from kdbench.errors import AttackError
 
 if TYPE_CHECKING:
     from kdbench.attacks.text import Column, TextExample
+
+Query = tuple[str, str | None]
+"""A text and its pair, as the victim reads them."""
+
+
+@dataclass
+class View:
+    """What concerns one example.
+
+    Attributes:
+        tail: follows every perturbed text, because it lies beyond what may be perturbed.
+        gradient: the last text whose gradient was asked for, with its tokens and their gradients.
+    """
+
+    example: TextExample
+    tail: str = ""
+    gradient: tuple[str, list[str], np.ndarray] | None = None
 
 
 class VictimWrapper(ModelWrapper):
@@ -24,19 +45,19 @@ class VictimWrapper(ModelWrapper):
     """
 
     goal = UntargetedClassification
-    tail = ""
-    _example: TextExample
+    view: View
+    ask: Callable[[Sequence[Query]], list[np.ndarray]]
+    memo: Memo
+    directories: tuple[Path, ...]
 
     def __init__(self, victim: Any, perturb: Column, max_length: int) -> None:
         self.model = victim  # TextAttack looks at its class only
         self.perturb = perturb
         self.max_length = max_length  # asked for by gradient recipes: how many words may be ranked
-        self._gradient: tuple[str, list[str], np.ndarray] | None = None
 
     def show(self, example: TextExample) -> tuple[str, int | str]:
         """Begin the next example; returns its perturbed column and its label."""
-        self._example = example
-        self._gradient = None
+        self.view = View(example)
         return (example.text_pair or "") if self.perturb == "text_pair" else example.text, int(example.label)
 
     def __call__(self, text_input_list: list[str], **kwargs: Any) -> torch.Tensor:
@@ -46,25 +67,33 @@ class VictimWrapper(ModelWrapper):
         confident victim no word would matter more than another, and its scale of logits is what distillation
         changes; with many classes the rounded sum is even refused. In float64 the margin may reach 36.
         """
-        distinct = list(dict.fromkeys(text_input_list))
-        position = {text: row for row, text in enumerate(distinct)}
-        logits = np.asarray(self.model.logits(*self._columns(distinct)))
-        if logits.shape != (len(distinct), self.model.num_labels):
+        logits = np.stack(self.ask([self._query(part) for part in text_input_list]))
+        return torch.softmax(torch.from_numpy(logits.astype(np.float64)), dim=1)
+
+    def answer(self, questions: list[Query]) -> np.ndarray:
+        """Logits (questions, classes) of distinct texts of any examples."""
+        logits = np.empty((len(questions), self.model.num_labels), np.float32)
+        paired = np.array([pair is not None for _, pair in questions])
+        for rows in (np.flatnonzero(~paired), np.flatnonzero(paired)):
+            if len(rows):
+                texts, pairs = zip(*(questions[row] for row in rows), strict=True)
+                logits[rows] = self._logits(texts, pairs if paired[rows[0]] else None)
+        return logits
+
+    def _logits(self, texts: Sequence[str], pairs: Sequence[str] | None) -> np.ndarray:
+        logits = np.asarray(self.model.logits(texts, pairs))
+        if logits.shape != (len(texts), self.model.num_labels):
             raise AttackError(
-                f"the victim returned logits of shape {logits.shape} for {len(distinct)} texts and "
+                f"the victim returned logits of shape {logits.shape} for {len(texts)} texts and "
                 f"{self.model.num_labels} classes"
             )
         if not np.isfinite(logits).all():
             raise AttackError("the victim returned logits that are not finite; was its training unstable?")
-        rows = torch.from_numpy(logits.astype(np.float64))[[position[text] for text in text_input_list]]
-        return torch.softmax(rows, dim=1)
+        return logits
 
-    def _columns(self, parts: list[str]) -> tuple[list[str], list[str] | None]:
-        whole = [part + self.tail for part in parts]
-        example = self._example
-        if self.perturb == "text_pair":
-            return [example.text] * len(whole), whole
-        return whole, None if example.text_pair is None else [example.text_pair] * len(whole)
+    def _query(self, part: str) -> Query:
+        example, whole = self.view.example, part + self.view.tail
+        return (example.text, whole) if self.perturb == "text_pair" else (whole, example.text_pair)
 
     def get_grad(self, text_input: str) -> dict[str, Any]:
         """The victim's gradient for gradient-ranked recipes, as TextAttack's own wrappers return it."""
@@ -74,8 +103,8 @@ class VictimWrapper(ModelWrapper):
         return [self._tokens_and_gradient(text)[0] for text in inputs]
 
     def _tokens_and_gradient(self, text: str) -> tuple[list[str], np.ndarray]:
-        if self._gradient is None or self._gradient[0] != text:
-            texts, pairs = self._columns([text])
-            tokens, gradient = self.model.gradient(texts[0], pairs[0] if pairs else None, self.perturb)
-            self._gradient = (text, tokens, gradient)
-        return self._gradient[1], self._gradient[2]
+        known = self.view.gradient
+        if known is None or known[0] != text:
+            tokens, gradient = self.model.gradient(*self._query(text), self.perturb)
+            known = self.view.gradient = (text, tokens, gradient)
+        return known[1], known[2]

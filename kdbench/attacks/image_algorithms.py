@@ -1,7 +1,7 @@
-"""torchattacks' algorithms as functions ``(victim, member) -> attempts``, without what would spoil a comparison.
+"""torchattacks' algorithms as functions ``(victim, member)``, without what would spoil a comparison.
 
 Their single runs are called, not the attack objects: those switch the model's mode, seed the global generator,
-and restart over all images. Three of them are corrected, each where its class says.
+and restart over all images. Three of them are corrected, each where its class says; FAB is in a file of its own.
 """
 
 from __future__ import annotations
@@ -9,74 +9,53 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 import torchattacks
 from torch import Tensor
 
 from kdbench.attacks import image_members as members
+from kdbench.attacks.image_fab import fab
 from kdbench.attacks.image_victim import Victim, margin
 
 
-def perturb(victim: Victim, member: members.Member, *, target: int = 0, restart: int = 0) -> Tensor:
-    """One run of an algorithm on all of the victim's images.
+def perturb(victim: Victim, member: members.Member, aims: Tensor | None, restart: int) -> None:
+    """One run of an algorithm on all of the victim's images; the victim remembers what it tried.
 
     Args:
         victim: the watched classifier with the images under attack, all of them classified right.
         member: the algorithm and its settings.
-        target: aim at the ``target``-th likeliest wrong class of each image, from 1 on; 0 for untargeted.
+        aims: ``(n,)`` the wrong classes to aim at, of algorithms that do.
         restart: number of the run, from 0 on.
 
-    Returns:
-        ``(n, channels, height, width)`` the algorithm's own result, possibly outside of the ball where it looks
-        for the smallest perturbation.
-
     Raises:
-        kdbench.attacks.image_victim.Broken: all images were broken before the run was over.
+        kdbench.attacks.image_victim.Finished: no image was live before the run was over.
     """
-    return _RUNS[type(member)](victim, member, target, restart)
+    _RUNS[type(member)](victim, member, aims, restart)
 
 
-def _fgsm(victim: Victim, member: members.FGSM, target: int, restart: int) -> Tensor:
-    return _forward(torchattacks.FGSM(victim, eps=victim.epsilon), victim)
+def _fgsm(victim: Victim, member: members.FGSM, aims: None, restart: int) -> None:
+    _forward(torchattacks.FGSM(victim, eps=victim.epsilon), victim)
 
 
-def _pgd(victim: Victim, member: members.PGD, target: int, restart: int) -> Tensor:
+def _pgd(victim: Victim, member: members.PGD, aims: None, restart: int) -> None:
     attack = torchattacks.PGD if victim.norm == "Linf" else torchattacks.PGDL2
     size = member.step_size * victim.epsilon
     run = attack(victim, eps=victim.epsilon, alpha=size, steps=member.steps, random_start=member.random_start)
-    return _forward(run, victim)
+    _forward(run, victim)
 
 
-def _cw(victim: Victim, member: members.CW, target: int, restart: int) -> Tensor:
+def _cw(victim: Victim, member: members.CW, aims: None, restart: int) -> None:
     run = _CW(victim, c=member.constants[restart], kappa=member.confidence, steps=member.steps, lr=member.learning_rate)
-    return _forward(run, victim)
+    _forward(run, victim)
 
 
-def _apgd(victim: Victim, member: members.AutoPGD, target: int, restart: int) -> Tensor:
+def _apgd(victim: Victim, member: members.AutoPGD, aims: Tensor | None, restart: int) -> None:
     loss = "ce" if member.algorithm == "apgd-ce" else "dlr"
     run = _APGD(victim, norm=victim.norm, eps=victim.epsilon, steps=member.steps, loss=loss, rho=member.rho)
-    run.targets = _targets(victim, target) if target else None
-    attempts: Tensor = run.attack_single_run(victim.images, victim.labels)[3]
-    return attempts
+    run.targets = aims
+    run.attack_single_run(victim.images, victim.labels)
 
 
-def _fab(victim: Victim, member: members.TargetedFAB, target: int, restart: int) -> Tensor:
-    run = torchattacks.FAB(
-        victim,
-        norm=victim.norm,
-        eps=victim.epsilon,
-        steps=member.steps,
-        alpha_max=member.alpha_max,
-        eta=member.eta,
-        beta=member.beta,
-        multi_targeted=True,
-    )
-    run.target_class = target + 1  # it counts from the top, the label being 1
-    attempts: Tensor = run.attack_single_run_targeted(victim.images, victim.labels, use_rand_start=restart > 0)
-    return attempts
-
-
-def _square(victim: Victim, member: members.Square, target: int, restart: int) -> Tensor:
+def _square(victim: Victim, member: members.Square, aims: None, restart: int) -> None:
     run = torchattacks.Square(
         victim,
         norm=victim.norm,
@@ -86,19 +65,23 @@ def _square(victim: Victim, member: members.Square, target: int, restart: int) -
         resc_schedule=member.rescale,
     )
     run.init_hyperparam(victim.images)
-    attempts: Tensor = run.attack_single_run(victim.images, victim.labels)[1]
-    return attempts
+    run.attack_single_run(victim.images, victim.labels)
 
 
-_RUNS: dict[type[members.Member], Callable[[Victim, Any, int, int], Tensor]] = {
+_RUNS: dict[type[members.Member], Callable[[Victim, Any, Any, int], None]] = {
     members.FGSM: _fgsm,
     members.PGD: _pgd,
     members.CW: _cw,
     members.APGD: _apgd,
     members.TargetedAPGD: _apgd,
-    members.TargetedFAB: _fab,
+    members.TargetedFAB: fab,
     members.Square: _square,
 }
+
+
+def _forward(attack: Any, victim: Victim) -> None:
+    """A whole attack, whose result it does not look at itself."""
+    victim(attack.forward(victim.images, victim.labels).detach())
 
 
 class _APGD(torchattacks.APGD):
@@ -137,16 +120,3 @@ class _CW(torchattacks.CW):
         """``(batch,)`` equation 6 of the paper, untargeted, minus the constant."""
         self.evaluations += 1
         return margin(outputs, labels).clamp(min=-self.kappa) - 1e6 * self.evaluations
-
-
-def _forward(attack: Any, victim: Victim) -> Tensor:
-    attempts: Tensor = attack.forward(victim.images, victim.labels)
-    return attempts
-
-
-def _targets(victim: Victim, target: int) -> Tensor:
-    """``(n,)`` the ``target``-th likeliest wrong class of every original."""
-    with torch.no_grad():
-        logits = victim(victim.images)
-    order: Tensor = logits.scatter(1, victim.labels[:, None], torch.inf).argsort(1, descending=True)
-    return order[:, target]

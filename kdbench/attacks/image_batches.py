@@ -36,8 +36,13 @@ class Batches:
     def __init__(self, size: int) -> None:
         self.size = size
 
-    def over(self, rows: Tensor, run: Callable[[Tensor], None]) -> Iterator[int]:
+    def over(self, rows: Tensor, run: Callable[[Tensor], None], done: int = 0) -> Iterator[int]:
         """Call ``run`` on one batch of rows after the other; it must leave nothing behind when it fails.
+
+        Args:
+            rows: all of them.
+            run: work on a few.
+            done: how many are done already.
 
         Yields:
             How many rows are done, after each batch.
@@ -45,7 +50,6 @@ class Batches:
         Raises:
             torch.OutOfMemoryError: a single row is too many.
         """
-        done = 0
         while done < len(rows):
             batch = rows[done : done + self.size]
             try:

@@ -46,8 +46,10 @@ def check_images(
     epsilon = spec.epsilon
 
     def standing(member: Member, epsilon: float) -> np.ndarray:
-        attack = spec.model_copy(update={"members": (member,), "epsilon": epsilon})
-        outcomes = attack_images(model, images, labels, attack, seed=seed).outcomes
+        attack = spec.model_copy(update={"members": (member,), "epsilon": epsilon, "epsilons": ()})
+        outcomes = attack_images(
+            model, images, labels, attack, seed=seed, batch_size=min(CHECKED, result.batch_size)
+        ).outcomes
         return np.array([outcome == "failed" for outcome in outcomes], dtype=bool)
 
     steps = standing(PGD(algorithm="pgd", steps=_STEPS), epsilon)

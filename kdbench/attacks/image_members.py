@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from kdbench.schema import Spec
+from kdbench.schema import Spec, is_none
 
 Norm = Literal["Linf", "L2"]
 
 _RESTARTS = Field(1, ge=1, description="runs from other random starts, for each target")
+_PATIENCE = Field(
+    None,
+    ge=1,
+    exclude_if=is_none,
+    description="queries in a row that did not lower an image's margin, after which it is given up; never unless told",
+)
 _TARGETS = Field(9, ge=1, description="wrong classes aimed at, the likeliest first; at most all there are")
 
 
@@ -37,12 +43,23 @@ class Member(Spec):
         """How many runs it makes, for each target."""
         return int(getattr(self, "restarts", 1))
 
+    @property
+    def passes(self) -> int:
+        """At most how many forward passes an image that stands costs; a gradient counts as two more."""
+        return self.runs * max(1, self.aims) * self._passes_of_a_run()
+
+    def _passes_of_a_run(self) -> int:
+        raise NotImplementedError
+
 
 class FGSM(Member):
     """One step of the whole epsilon (Goodfellow et al., ICLR 2015)."""
 
     norms = ("Linf",)
     algorithm: Literal["fgsm"]
+
+    def _passes_of_a_run(self) -> int:
+        return 4
 
 
 class PGD(Member):
@@ -53,6 +70,10 @@ class PGD(Member):
     step_size: float = Field(0.25, gt=0, description="as a share of epsilon: 2/255 at 8/255")
     random_start: bool = True
     restarts: int = _RESTARTS
+    patience: int | None = _PATIENCE
+
+    def _passes_of_a_run(self) -> int:
+        return 3 * self.steps + 1
 
 
 class CW(Member):
@@ -75,6 +96,9 @@ class CW(Member):
         """One for each constant."""
         return len(self.constants)
 
+    def _passes_of_a_run(self) -> int:
+        return 3 * self.steps + 1
+
 
 class AutoPGD(Member):
     """Auto-PGD: momentum, and steps halved where progress stalls (Croce & Hein, ICML 2020)."""
@@ -82,6 +106,24 @@ class AutoPGD(Member):
     steps: int = Field(100, ge=1)
     rho: float = Field(0.75, gt=0, lt=1, description="share of improving steps below which the step is halved")
     restarts: int = _RESTARTS
+    patience: int | None = _PATIENCE
+
+    @model_validator(mode="after")
+    def _waits_for_smaller_steps(self) -> AutoPGD:
+        if self.patience is not None and self.patience <= self.first_interval:
+            raise ValueError(
+                f"a patience of {self.patience} ends before the first check of the step size, "
+                f"after {self.first_interval} of {self.steps} steps: give it more, since smaller steps may help"
+            )
+        return self
+
+    @property
+    def first_interval(self) -> int:
+        """Steps before the step size is first checked; later intervals are shorter."""
+        return max(int(0.22 * self.steps), 1)
+
+    def _passes_of_a_run(self) -> int:
+        return 3 * (self.steps + 1)
 
 
 class APGD(AutoPGD):
@@ -108,6 +150,9 @@ class TargetedFAB(Member):
     beta: float = Field(0.9, gt=0, le=1, description="backward step")
     restarts: int = _RESTARTS
 
+    def _passes_of_a_run(self) -> int:
+        return 4 * self.steps
+
 
 class Square(Member):
     """Random search with squares; reads logits, no gradients (Andriushchenko et al., ECCV 2020)."""
@@ -117,6 +162,10 @@ class Square(Member):
     initial_share: float = Field(0.8, gt=0, le=1, description="of the pixels, in the first square")
     rescale: bool = Field(False, description="shrink squares in proportion to the queries, not as for 10,000")
     restarts: int = _RESTARTS
+    patience: int | None = _PATIENCE
+
+    def _passes_of_a_run(self) -> int:
+        return self.queries + 1
 
 
 AnyMember = Annotated[

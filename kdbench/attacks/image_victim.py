@@ -15,8 +15,8 @@ TOLERANCE = 1e-5
 """How far beyond epsilon rounding may carry a candidate, as a share of epsilon; it is projected before it counts."""
 
 
-class Broken(Exception):  # noqa: N818
-    """Every image under attack is broken: nothing is left to do."""
+class Finished(Exception):  # noqa: N818
+    """Every image under attack is broken or given up: nothing is left to do."""
 
 
 class Victim(nn.Module):
@@ -24,8 +24,9 @@ class Victim(nn.Module):
 
     An image is broken at the first query inside the ball that gets another class. From then on the classifier is
     not run on it again: its old logits, without gradient, are the answer. So algorithms that move a whole batch
-    to the end, as torchattacks' do, cost no more than the images still standing, and once none stands,
-    :class:`Broken` ends the run.
+    to the end, as torchattacks' do, cost no more than the images that are live, and once none is,
+    :class:`Finished` ends the run. With a patience, an image whose margin has not fallen in so many queries is
+    given up in the same way, without being broken.
 
     Attributes:
         images: ``(n, channels, height, width)`` originals in [0, 1].
@@ -33,35 +34,57 @@ class Victim(nn.Module):
         strongest: like ``images``, of each the attempt with the lowest margin so far.
         margins: ``(n,)`` label's logit minus the best other one at ``strongest``.
         standing: ``(n,)`` bool, not broken so far.
+        stalled: ``(n,)`` queries in a row that did not lower the margin.
         queries: ``(n,)`` forward passes so far.
         gradients: ``(n,)`` how many of them were asked for a gradient.
     """
 
-    def __init__(self, model: nn.Module, images: Tensor, labels: Tensor, norm: Norm, epsilon: float) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        norm: Norm,
+        epsilon: float,
+        patience: int | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
-        self.images, self.labels, self.norm, self.epsilon = images, labels, norm, epsilon
+        self.images, self.labels, self.norm, self.epsilon, self.patience = images, labels, norm, epsilon, patience
         count = len(images)
         self.strongest = images.clone()
         self.margins = torch.full((count,), torch.inf, device=images.device)
         self.standing = torch.ones(count, dtype=torch.bool, device=images.device)
-        self.queries = torch.zeros(count, dtype=torch.int64, device=images.device)
-        self.gradients = torch.zeros_like(self.queries)
+        self.stalled = torch.zeros(count, dtype=torch.int64, device=images.device)
+        self.queries, self.gradients = torch.zeros_like(self.stalled), torch.zeros_like(self.stalled)
         self.answers = torch.empty(0, device=images.device)
         # torchattacks asks the first parameter for the device, and a model may have none.
         self.device_of = nn.Parameter(torch.empty(0, device=images.device), requires_grad=False)
         self.train(model.training)
 
+    @property
+    def live(self) -> Tensor:
+        """``(n,)`` bool, neither broken nor given up."""
+        return self.standing if self.patience is None else self.standing & (self.stalled < self.patience)
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits ``(rows, classes)`` of all images under attack, or of those that stand, in their order.
 
         Raises:
-            Broken: this query has broken the last image that stood.
+            Finished: no image is live after this query.
         """
         rows = self.rows(len(inputs))
         if rows is None:  # a subset that only the algorithm knows: answered, not watched
             return logits_of(self.model, inputs)
-        live = self.standing[rows].nonzero().flatten()
+        return self.ask(inputs, rows)
+
+    def ask(self, inputs: Tensor, rows: Tensor) -> Tensor:
+        """Logits ``(rows, classes)`` of attempts at the images of these rows.
+
+        Raises:
+            Finished: no image is live after this query.
+        """
+        live = self.live[rows].nonzero().flatten()
         if len(live) == len(rows):
             logits = logits_of(self.model, inputs)
         else:
@@ -71,8 +94,8 @@ class Victim(nn.Module):
         self.queries[asked] += 1
         self.gradients[asked] += int(torch.is_grad_enabled() and inputs.requires_grad)
         self._watch(asked, inputs.detach()[live], logits.detach()[live])
-        if not self.standing.any():
-            raise Broken
+        if not self.live.any():
+            raise Finished
         return logits
 
     def rows(self, count: int) -> Tensor | None:
@@ -94,6 +117,7 @@ class Victim(nn.Module):
         self.margins[rows[better]] = margins[better]
         self.strongest[rows[better]] = inputs[better]
         self.standing[rows[wrong]] = False
+        self.stalled[rows] = torch.where(better, 0, self.stalled[rows] + 1)
 
     def inside(self, inputs: Tensor, rows: Tensor) -> Tensor:
         """``(rows,)`` whether inputs lie in the ball and in [0, 1], up to rounding."""
@@ -118,8 +142,13 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
 
 def distance(inputs: Tensor, images: Tensor, norm: Norm) -> Tensor:
     """``(batch,)`` norms of the perturbations."""
-    norms: Tensor = torch.linalg.vector_norm((inputs - images).flatten(1), torch.inf if norm == "Linf" else 2, dim=1)
-    return norms
+    return lengths(inputs - images, norm)
+
+
+def lengths(perturbations: Tensor, norm: Norm) -> Tensor:
+    """``(batch,)`` norms of ``(batch, channels, height, width)``."""
+    found: Tensor = torch.linalg.vector_norm(perturbations.flatten(1), torch.inf if norm == "Linf" else 2, dim=1)
+    return found
 
 
 def project(inputs: Tensor, images: Tensor, norm: Norm, epsilon: float) -> Tensor:
@@ -128,6 +157,12 @@ def project(inputs: Tensor, images: Tensor, norm: Norm, epsilon: float) -> Tenso
         return inputs.clamp(images - epsilon, images + epsilon).clamp(0, 1)
     length = distance(inputs, images, norm).clamp(min=1e-12).view(-1, 1, 1, 1)
     return (images + (inputs - images) * (epsilon / length).clamp(max=1)).clamp(0, 1)
+
+
+def stretch(inputs: Tensor, images: Tensor, norm: Norm, epsilon: float) -> Tensor:
+    """The inputs, moved away from the images to the surface of the epsilon ball, and into [0, 1]."""
+    length = distance(inputs, images, norm).clamp(min=1e-12).view(-1, 1, 1, 1)
+    return (images + (inputs - images) * (epsilon / length)).clamp(0, 1)
 
 
 @contextlib.contextmanager

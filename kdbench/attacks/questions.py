@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from kdbench.attacks._search import search_all, silent
+from kdbench.attacks._search import LANES, search_all, silent
+from kdbench.attacks.memo import Memo
 from kdbench.attacks.outcomes import QuestionOutcome, summarize_questions
 from kdbench.attacks.spec import AttackSpec
 from kdbench.errors import AttackError
@@ -31,12 +32,12 @@ class QuestionExample:
 class QuestionVictim(Protocol):
     """A reader under attack; it chooses its own device, precision, batch size and windows."""
 
-    def answers(self, questions: Sequence[str], context: str) -> list[list[tuple[str, float]]]:
-        """The n best answers to each question about one context, best first, in fp32 and evaluation mode.
+    def answers(self, questions: Sequence[str], contexts: Sequence[str]) -> list[list[tuple[str, float]]]:
+        """The n best answers to each question, best first, in fp32 and evaluation mode.
 
         Args:
-            questions: one to several hundred, any of them possibly odd; batching them is the victim's affair.
-            context: where the answers are looked for.
+            questions: one to many thousands, any of them possibly odd; batching them is the victim's affair.
+            contexts: for each question where its answers are looked for; few of them are different.
 
         Returns:
             For each question at least one answer, empty for "no answer here", with its probability. They are
@@ -54,6 +55,8 @@ def attack_questions(
     seed: int,
     directories: Sequence[Path] = (),
     progress: Callable[[int], None] = silent,
+    memo: Memo | None = None,
+    lanes: int = LANES,
 ) -> list[QuestionOutcome]:
     """Attack every question; outcomes come in the order of the examples.
 
@@ -68,6 +71,8 @@ def attack_questions(
         seed: root of the examples' seeds.
         directories: asset folders, see :func:`kdbench.attacks.assets.missing_assets`.
         progress: called with the number of finished examples after each one.
+        memo: work shared with other victims.
+        lanes: how many questions are attacked at once; outcomes do not depend on it.
 
     Raises:
         AttackError: missing assets, an attack on something else, a question without an answer, or a victim
@@ -86,7 +91,15 @@ def attack_questions(
         return QuestionWrapper(victim, f1_below)
 
     attempts = search_all(
-        examples, wrap, spec, query_budget=query_budget, seed=seed, directories=directories, progress=progress
+        examples,
+        wrap,
+        spec,
+        query_budget=query_budget,
+        seed=seed,
+        directories=directories,
+        progress=progress,
+        memo=memo,
+        lanes=lanes,
     )
     return [
         QuestionOutcome(

@@ -6,18 +6,34 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from kdbench.attacks.image_members import AnyMember, Norm
 from kdbench.catalog import Catalog
 from kdbench.schema import Spec, is_none
 from kdbench.tasks.spec import Confined, Name
 
-Need = Literal["wordnet", "counterfitted", "use", "pos-tagger", "flair-tagger", "homoglyphs", "gradients"]
+Need = Literal[
+    "wordnet",
+    "counterfitted",
+    "neighbours",
+    "use",
+    "encoder",
+    "pos-tagger",
+    "textblob",
+    "flair-tagger",
+    "flair-entities",
+    "hownet",
+    "homoglyphs",
+    "google-lm",
+    "pickled-lm",
+    "gradients",
+]
+Goal = Literal["untargeted", "reduction"]
 
 _RECIPE = ("recipe", "arguments", "needs", "models")
-_FIELDS = {"text": _RECIPE, "question": (*_RECIPE, "f1_below"), "image": ("norm", "epsilon", "members")}
-_REQUIRED = {"text": ("recipe",), "question": ("recipe", "f1_below"), "image": _FIELDS["image"]}
+_FIELDS = {"text": _RECIPE, "question": (*_RECIPE, "f1_below"), "image": ("norm", "epsilon", "epsilons", "members")}
+_REQUIRED = {"text": ("recipe",), "question": ("recipe", "f1_below"), "image": ("norm", "epsilon", "members")}
 
 
 def _fraction(value: object) -> object:
@@ -30,11 +46,19 @@ def _fraction(value: object) -> object:
     return value
 
 
+class Parts(Spec):
+    """What a text attack is made of, in TextAttack's names; where it can be built, what was built is shown instead."""
+
+    transformation: tuple[str, ...]
+    constraints: tuple[str, ...]
+    search: str
+
+
 class AttackSpec(Spec):
     """One adversarial attack: a TextAttack recipe on texts or questions, or one or several algorithms on images.
 
-    Members of an image attack run in their order, each on what those before it left standing; an example is
-    robust when it withstands all of them. List them from cheap to dear.
+    Members of an image attack run from cheap to dear, in whatever order they are written, each on what those before
+    it left standing; an example is robust when it withstands all of them.
     """
 
     name: Name
@@ -44,6 +68,11 @@ class AttackSpec(Spec):
         "",
         pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_]\w*)?$",
         description="text, question: module:attribute of the TextAttack recipe",
+    )
+    goal: Goal = Field(
+        "untargeted",
+        exclude_if=lambda goal: goal == "untargeted",
+        description="text: 'untargeted' wants another prediction, 'reduction' the same one from as few words as may be",
     )
     arguments: dict[str, Any] = Field(
         default_factory=dict, description="text, question: keyword arguments of the recipe's build"
@@ -65,9 +94,41 @@ class AttackSpec(Spec):
     epsilon: Annotated[float | None, BeforeValidator(_fraction)] = Field(
         None, ge=0, description="image: the largest perturbation, pixels being in [0, 1]; 8/255 may be written so"
     )
+    epsilons: tuple[Annotated[float, BeforeValidator(_fraction), Field(gt=0)], ...] = Field(
+        (),
+        exclude_if=lambda epsilons: not epsilons,
+        description="image: several radii from small to large, for a security curve; 'epsilon' is then the largest",
+    )
     members: tuple[AnyMember, ...] = Field((), description="image: the algorithms and their settings")
+    parts: Parts | None = Field(
+        None, exclude=True, description="text: what it is made of, for where it cannot be built"
+    )
     description: str = ""
     cite: str = ""
+
+    @property
+    def radii(self) -> tuple[float, ...]:
+        """The epsilons of an image attack, from small to large: often one."""
+        assert self.epsilon is not None
+        return self.epsilons or (self.epsilon,)
+
+    @field_validator("members")
+    @classmethod
+    def _from_cheap_to_dear(cls, members: tuple[AnyMember, ...]) -> tuple[AnyMember, ...]:
+        return tuple(sorted(members, key=lambda member: member.passes))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _largest_of_several(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and isinstance(fields.get("epsilons"), list | tuple) and fields["epsilons"]:
+            return {"epsilon": fields["epsilons"][-1], **fields}
+        return fields
+
+    @model_validator(mode="after")
+    def _epsilons_in_order(self) -> AttackSpec:
+        if self.epsilons and (list(self.epsilons) != sorted(set(self.epsilons)) or self.epsilon != self.epsilons[-1]):
+            raise ValueError("'epsilons' must rise from one to the next, and 'epsilon', if it is given, be the largest")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -85,6 +146,8 @@ class AttackSpec(Spec):
         for name in dict.fromkeys(name for names in _FIELDS.values() for name in names):
             if name not in _FIELDS[self.kind] and getattr(self, name) not in empty:
                 raise ValueError(f"'{name}' has no meaning for an attack of kind {self.kind}")
+        if self.kind != "text" and self.goal != "untargeted":
+            raise ValueError(f"'goal' has no meaning for an attack of kind {self.kind}")
         if self.kind == "question" and "gradients" in self.needs:
             raise ValueError("'gradients' are not to be had of a model that answers questions")
         for member in self.members:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from kdbench.attacks._search import MAX_WORDS, search_all, silent
+from kdbench.attacks._search import LANES, MAX_WORDS, search_all, silent
+from kdbench.attacks.memo import Memo
 from kdbench.attacks.outcomes import AttackOutcome, summarize
 from kdbench.attacks.spec import AttackSpec
 from kdbench.errors import AttackError
@@ -49,7 +50,7 @@ class TextVictim(Protocol):
         """Logits (texts, classes), float32, in evaluation mode.
 
         Args:
-            texts: one to several hundred, any of them possibly empty; batching them is the victim's affair.
+            texts: one to many thousands, any of them possibly empty; batching them is the victim's affair.
             pairs: the second column, or None for single texts.
         """
         ...
@@ -65,6 +66,10 @@ class GradientVictim(TextVictim, Protocol):
         """
         ...
 
+    def vectors(self, words: Sequence[str]) -> np.ndarray:
+        """The victim's embedding of each word (words, dimension), in the space of :meth:`gradient`."""
+        ...
+
 
 def attack_texts(
     victim: TextVictim,
@@ -76,6 +81,8 @@ def attack_texts(
     seed: int,
     directories: Sequence[Path] = (),
     progress: Callable[[int], None] = silent,
+    memo: Memo | None = None,
+    lanes: int = LANES,
 ) -> list[AttackOutcome]:
     """Attack every example; outcomes come in the order of the examples.
 
@@ -92,6 +99,8 @@ def attack_texts(
         seed: root of the examples' seeds.
         directories: asset folders, see :func:`kdbench.attacks.assets.missing_assets`.
         progress: called with the number of finished examples after each one.
+        memo: work shared with other victims.
+        lanes: how many examples are attacked at once; outcomes do not depend on it.
 
     Raises:
         AttackError: missing assets, a victim that does not fit, or examples without the chosen column.
@@ -104,7 +113,15 @@ def attack_texts(
         return VictimWrapper(victim, perturb, MAX_WORDS)
 
     attempts = search_all(
-        examples, wrap, spec, query_budget=query_budget, seed=seed, directories=directories, progress=progress
+        examples,
+        wrap,
+        spec,
+        query_budget=query_budget,
+        seed=seed,
+        directories=directories,
+        progress=progress,
+        memo=memo,
+        lanes=lanes,
     )
     return [
         AttackOutcome(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,9 @@ from kdbench.attacks.outcomes import AttackOutcome, QuestionOutcome, summarize, 
 from kdbench.bundles.outcomes import Recomputed, read_examples
 from kdbench.record import Record
 from kdbench.store import Store
+
+if TYPE_CHECKING:
+    from kdbench.attacks.image_result import ImageAttackResult
 
 
 def attacked(store: Store, record: Record, table: pd.DataFrame) -> Recomputed:
@@ -23,13 +27,16 @@ def attacked(store: Store, record: Record, table: pd.DataFrame) -> Recomputed:
     if attack["kind"] == "question":
         questions = [QuestionOutcome(**row) for row in _rows(table, QuestionOutcome)]
         metrics = summarize_questions(questions)
-        outcome = _outcome(table["clean_f1"] < attack["f1_below"], table["f1"] < attack["f1_below"])
+        wrong, broken = table["clean_f1"] < attack["f1_below"], table["f1"] < attack["f1_below"]
     else:
         metrics = summarize([AttackOutcome(**row) for row in _rows(table, AttackOutcome)])
-        outcome = _outcome(table["predicted"] != table["label"], table["adversarial"] != table["label"])
+        wrong, broken = table["predicted"] != table["label"], table["adversarial"] != table["label"]
     metrics.pop("examples")
-    result = Recomputed(metrics, {"examples": len(table)}, {"queries": int(table["queries"].sum())})
-    if list(table["outcome"]) != outcome:
+    details = {"examples": len(table), "attack_version": spec["attack_version"]}
+    result = Recomputed(metrics, details, {"queries": int(table["queries"].sum())})
+    spent = table["queries"] >= spec["query_budget"]
+    outcome = np.where(wrong, "skipped", np.where(broken, "success", np.where(spent, "exhausted", "failed")))
+    if list(table["outcome"]) != list(outcome):
         result.problems.append("outcomes of the attack are not what the predictions before and after it say")
     return result
 
@@ -38,14 +45,10 @@ def _rows(table: pd.DataFrame, form: type[AttackOutcome | QuestionOutcome]) -> l
     return cast(list[dict[str, Any]], table[[field.name for field in fields(form)]].to_dict("records"))
 
 
-def _outcome(wrong: pd.Series, broken: pd.Series) -> list[str]:
-    return list(np.where(wrong, "skipped", np.where(broken, "success", "failed")))
-
-
 def _attacked_images(record: Record, table: pd.DataFrame) -> Recomputed:
     import torch
 
-    from kdbench.attacks.images import ImageAttackResult, summarize_images
+    from kdbench.attacks.image_result import ImageAttackResult, member_names, summarize_images
 
     spec: dict[str, Any] = record.spec
     attack = spec["attack"]
@@ -54,62 +57,74 @@ def _attacked_images(record: Record, table: pd.DataFrame) -> Recomputed:
         predicted=table["predicted"].to_numpy(),
         adversarial=table["adversarial"].to_numpy(),
         broken_by=list(table["broken_by"]),
+        broken_at=table["broken_at"].to_numpy(),
         queries=table["queries"].to_numpy(),
         gradients=table["gradients"].to_numpy(),
         norms=table["norm"].to_numpy(),
         images=torch.empty(0),
-        after={},
-        notes=(),
+        members=member_names(member["algorithm"] for member in attack["members"]),
+        epsilons=tuple(attack.get("epsilons") or (attack["epsilon"],)),
     )
     recomputed = Recomputed(
         summarize_images(result),
-        {"examples": len(table)},
+        {"examples": len(table), "attack_version": spec["attack_version"], "accuracy_after": result.after},
         {"queries": int(table["queries"].sum()), "gradients": int(table["gradients"].sum())},
     )
-    right = result.predicted == result.labels
-    broken = np.array([bool(member) for member in result.broken_by])
-    if list(table["outcome"]) != result.outcomes or (broken & ~right).any():
-        recomputed.problems.append("outcomes of the attack are not what predictions and members say")
-    if (table["adversarial"].to_numpy()[right & broken] == result.labels[right & broken]).any():
-        recomputed.problems.append("an image counts as broken and is still classified right")
-    if float(table["norm"].max()) > 1.001 * attack["epsilon"]:
-        recomputed.problems.append("a perturbation is larger than the attack's epsilon")
-    recomputed.details["accuracy_after"] = _accuracy_after(attack, right, table["broken_by"])
+    if attack.get("epsilons"):
+        recomputed.details["security_curve"] = [list(point) for point in result.curve]
+    recomputed.problems += _contradictions(result, list(table["outcome"]))
     return recomputed
 
 
-def _accuracy_after(attack: dict[str, Any], right: np.ndarray, broken_by: pd.Series) -> dict[str, float]:
-    """Accuracy after each member; the second of one algorithm is ``pgd-2``."""
-    seen: dict[str, int] = {}
-    after, standing = {}, right.copy()
-    for member in attack["members"]:
-        name = member["algorithm"]
-        seen[name] = seen.get(name, 0) + 1
-        name += f"-{seen[name]}" if seen[name] > 1 else ""
-        standing &= (broken_by != name).to_numpy()
-        after[name] = float(standing.mean())
-    return after
+def _contradictions(result: ImageAttackResult, outcomes: list[str]) -> Iterator[str]:
+    right = result.predicted == result.labels
+    broken = np.array([bool(member) for member in result.broken_by])
+    if outcomes != result.outcomes or (broken & ~right).any():
+        yield "outcomes of the attack are not what predictions and members say"
+    if (result.adversarial[right & broken] == result.labels[right & broken]).any():
+        yield "an image counts as broken and is still classified right"
+    at = result.broken_at
+    possible = np.where(broken, np.isin(at, result.epsilons), np.isposinf(at))
+    if not np.where(right, possible, at == 0).all():
+        yield "the epsilon that broke an image is not what its outcome and the attack say"
+    if (result.norms > 1.001 * np.clip(at, 0, result.epsilons[-1])).any():
+        yield "a perturbation is larger than the epsilon at which its image was broken, or than the attack's"
 
 
 def transferred(store: Store, record: Record, table: pd.DataFrame) -> Recomputed:
-    """What was found on the teacher, replayed; of answers the F1 of a replay is not kept."""
-    from kdbench.evaluations.transfer import compare
+    """What was found on the teacher and on the finetune student, replayed."""
+    from kdbench.evaluations.transfer import judge
 
     spec: dict[str, Any] = record.spec
-    source, own = (read_examples(store, spec["upstream"][role]) for role in ("source", "own"))
-    result = Recomputed(cost={"forward_examples": len(table)})
-    broken = (table["source"] == "success").to_numpy()
-    result.details = {"examples": len(table), "broken_at_source": int(broken.sum())}
-    for other, what in ((source, "the teacher's attack"), (own, "the student's own attack")):
-        if list(other["id"]) != list(table["id"]):
-            result.problems.append(f"examples are not those of {what}")
-    if list(source["outcome"]) != list(table["source"]):
-        result.problems.append("what the attack did to the teacher is not what the teacher's attack says")
-    if spec["task"]["kind"] == "question-answering":
-        result.untold = ("f1_under_transfer", "transfer_rate")
-    else:
-        right = (table["adversarial"] == table["label"]).to_numpy()
-        rate = float((broken & ~right).sum()) / max(1, int(broken.sum()))
-        result.metrics = {"accuracy_under_transfer": float(right.mean()), "transfer_rate": rate}
-        result.flags = compare(right, (own["outcome"] == "failed").to_numpy())
+    attacks = {role: read_examples(store, key) for role, key in spec["upstream"].items() if role != "model"}
+    found = judge(table, attacks["own"]["outcome"], spec["attack"].get("f1_below"))
+    result = Recomputed(found.metrics, found.details, found.cost, flags=found.flags)
+    for role, attack in attacks.items():
+        who = _ATTACKED[role]
+        if list(attack["id"]) != list(table["id"]):
+            result.problems.append(f"examples are not those of {who}'s own attack")
+        if role != "own" and (role not in table or list(attack["outcome"]) != list(table[role])):
+            result.problems.append(f"what the attack did to {who} is not what {who}'s own attack says")
+    return result
+
+
+_ATTACKED = {"source": "the teacher", "baseline": "the finetune student", "own": "the student"}
+
+
+def rated(store: Store, record: Record, table: pd.DataFrame) -> Recomputed:
+    """How far the texts of an attack's successes are from their originals; similarity is believed."""
+    from kdbench.attacks.quality import share_of_words_changed
+    from kdbench.evaluations.quality import judge
+
+    spec: dict[str, Any] = record.spec
+    attack = read_examples(store, spec["upstream"]["attack"])
+    successes = attack[attack["outcome"] == "success"]
+    found = judge(table)
+    result = Recomputed(found.metrics, found.details)
+    if list(successes["id"]) != list(table["id"]):
+        result.problems.append("examples are not the successes of the attack")
+        return result
+    changed = share_of_words_changed(successes["words"].to_numpy(), successes["perturbed_words"].to_numpy())
+    if not np.allclose(changed, table["words_changed"]):
+        result.problems.append("shares of changed words are not what the attack says")
     return result

@@ -10,7 +10,7 @@ from kdbench.bundles.findings import Finding, record_file
 from kdbench.manifest import Manifest
 from kdbench.planning import upstream_keys
 from kdbench.record import Record
-from kdbench.rows import TEACHER, Row
+from kdbench.rows import BASELINE, TEACHER, Row
 
 
 def check_places(manifest: Manifest, records: Mapping[str, Record]) -> list[Finding]:
@@ -78,7 +78,11 @@ class _Tables:
             "fidelity": {"model": self._key(row, *in_domain), "teacher": self._key(teacher, *in_domain)},
             "calibration": {"model": self._key(row, *in_domain)},
             "transfer": {"model": model, "source": self._key(teacher, *attack), "own": self._key(row, *attack)},
+            "quality": {"attack": self._key(row, *attack)},
         }.get(row.evaluation, {"model": model})
+        if "baseline" in spec["upstream"]:
+            baseline = row.model_copy(update={"method": BASELINE})
+            wanted["baseline"] = self._key(baseline, *attack)
         for role, key in wanted.items():
             found = spec["upstream"].get(role)
             if found != key:
@@ -111,4 +115,6 @@ _ROLES = {
     "teacher": "the teacher's outcomes",
     "source": "the attack on the teacher",
     "own": "the student's own attack",
+    "baseline": "the attack on the finetune student",
+    "attack": "the attack",
 }

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kdbench.answers.metrics import compute_answer_metric
-from kdbench.bundles.attack_outcomes import attacked, transferred
+from kdbench.bundles.attack_outcomes import attacked, rated, transferred
 from kdbench.bundles.outcomes import Recomputed, read_examples
 from kdbench.hashing import digest
 from kdbench.predictions.labels import own_classes
@@ -37,8 +37,9 @@ def recompute(store: Store, record: Record) -> Recomputed:
         return Recomputed(untold=("parameters", "non_embedding_parameters", "weights_mb", "flops"))
     table = read_examples(store, record.key)
     result = function(store, record, table)
-    columns = [name for name in ("id", "label") if name in table]
-    result.sample = digest([table[name].astype(str).tolist() for name in columns])
+    if evaluation != "quality":  # its examples are the successes of one attack on one model
+        columns = [name for name in ("id", "label") if name in table]
+        result.sample = digest([table[name].astype(str).tolist() for name in columns])
     if "id" in table and evaluation != "corruption" and table["id"].duplicated().any():
         result.problems.append("an example stands twice in the outcomes")
     return result
@@ -160,6 +161,7 @@ _EVALUATIONS: dict[str, Callable[[Store, Record, pd.DataFrame], Recomputed]] = {
     "ood": _predicted,
     "attack": attacked,
     "transfer": transferred,
+    "quality": rated,
     "corruption": _corrupted,
     "trajectory": _footsteps,
     "fidelity": _run_again,

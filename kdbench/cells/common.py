@@ -47,10 +47,13 @@ def write_log(job: Job, lines: list[str]) -> None:
 
 def pick_device(job: Job) -> str:
     """Where evaluations run: the accelerator if there is one and the run did not ask for the CPU."""
+    return best_device() if job.device == "auto" else job.device
+
+
+def best_device() -> str:
+    """The accelerator if there is one, else the CPU."""
     import torch
 
-    if job.device != "auto":
-        return job.device
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

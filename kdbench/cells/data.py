@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from kdbench.artifacts import ArtifactCache
 from kdbench.cells.job import Job
 from kdbench.errors import DataError, ModelError
 from kdbench.hashing import file_digest
@@ -16,13 +17,14 @@ from kdbench.inputs.base import Reader
 from kdbench.inputs.images import ImageReader
 from kdbench.inputs.spans import SpanReader
 from kdbench.inputs.text import TextReader
+from kdbench.locations import Locations
 from kdbench.methods.kinds import modality
 from kdbench.models.build import Head, load_model, load_tokenizer
 from kdbench.models.spec import ModelSource, ModelSpec
 from kdbench.tasks.dataset import ImageExamples, SpanExamples, TextExamples, carve_selection, to_examples
 from kdbench.tasks.questions import to_questions
 from kdbench.tasks.sources import Located, locate, read
-from kdbench.tasks.spec import Columns, DataSource, ImageFormat, SpanFormat, head_width
+from kdbench.tasks.spec import Columns, DataSource, ImageFormat, RawLabel, SpanFormat, head_width
 from kdbench.training.data import training_data
 from kdbench.training.state import TrainingData
 
@@ -38,13 +40,34 @@ def load_examples(job: Job, view: dict[str, Any], task: dict[str, Any]) -> AnyEx
     Raises:
         DataError: the data is not what it was when the cell was planned, or cannot be had.
     """
-    located = planned_location(job, view)
-    where = located.source.describe(view["split"]) if view["source"] else str(located.path)
     columns = Columns.model_validate(view["columns"])
-    table = read(located, job.locations)
+    labels = view["labels"] or task["labels"]
+    return read_examples(planned_location(job, view), columns, labels, dict(view["label_map"]), task, job.locations)
+
+
+def read_examples(
+    located: Located,
+    columns: Columns,
+    labels: Sequence[str],
+    label_map: dict[RawLabel, str],
+    task: Mapping[str, Any],
+    locations: Locations,
+) -> AnyExamples:
+    """The rows of one split that was found.
+
+    Args:
+        labels: classes in the order of their indices.
+        label_map: raw label -> class.
+        task: the view of a task in a spec.
+
+    Raises:
+        DataError: the data cannot be had, or is not what the task needs.
+    """
+    where = located.source.describe(located.split)
+    table = read(located, locations)
     if task["kind"] == "question-answering":
         return to_questions(table, columns, unanswerable=task["spans"]["unanswerable"], where=where)
-    return to_examples(table, columns, view["labels"] or task["labels"], dict(view["label_map"]), where)
+    return to_examples(table, columns, labels, label_map, where)
 
 
 def load_training(job: Job, reader: Reader) -> TrainingData:
@@ -68,26 +91,39 @@ def load_trained(job: Job) -> tuple[PreTrainedModel, Reader]:
 def saved_reader(job: Job, folder: Path) -> Reader:
     """How the model of a finished cell reads the examples of the job's task."""
     saved = partial(AutoTokenizer.from_pretrained, folder / "model", use_fast=True, trust_remote_code=False)
-    return _reader(job, saved, trains=False)
+    return make_reader(job.spec["task"], saved, job.store.cache)
 
 
 def new_reader(job: Job, spec: ModelSpec) -> Reader:
     """How a model that is about to be trained reads the examples of the job's task."""
-    return _reader(job, partial(load_tokenizer, spec, job.locations), trains=True)
+    return make_reader(job.spec["task"], partial(load_tokenizer, spec, job.locations), job.store.cache, trains=True)
 
 
-def _reader(job: Job, tokenizer: Callable[[], PreTrainedTokenizerBase], *, trains: bool) -> Reader:
-    task = job.spec["task"]
+def make_reader(
+    task: Mapping[str, Any],
+    tokenizer: Callable[[], PreTrainedTokenizerBase],
+    cache: ArtifactCache | None,
+    *,
+    trains: bool = False,
+) -> Reader:
+    """How models read the examples of a task.
+
+    Args:
+        task: the view of a task in a spec.
+        tokenizer: loads it, which models of images do without.
+        cache: keeps the windows of questions.
+        trains: whether a model is trained on what is read.
+    """
     form = image_format(task)
     if form is not None:
         return ImageReader(form)
     if task["kind"] == "question-answering":
         spans = SpanFormat.model_validate(task["spans"])
-        return SpanReader(tokenizer(), task["max_length"], spans, job.store.cache, trains)
+        return SpanReader(tokenizer(), task["max_length"], spans, cache, trains)
     return TextReader(tokenizer(), task["max_length"])
 
 
-def image_format(task: dict[str, Any]) -> ImageFormat | None:
+def image_format(task: Mapping[str, Any]) -> ImageFormat | None:
     """What image models of the task read; nothing for texts."""
     return ImageFormat.model_validate(task["image"]) if modality(task["kind"]) == "image" else None
 

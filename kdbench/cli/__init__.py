@@ -12,6 +12,7 @@ from kdbench.errors import KDBenchError
 
 _COMMANDS = {
     "run": "Train, evaluate and attack what a suite asks for; resumes where it stopped.",
+    "attack": "Attack a saved model, one of kdbench's own or any other of its kind.",
     "report": "Turn finished cells into leaderboards: HTML, tables and figures.",
     "leaderboard": "Export, verify and merge results: what others send, and what is sent to them.",
     "plan": "Show what would run, what is done, and what it costs.",

@@ -183,9 +183,6 @@ def _dump(kind: str) -> Callable[[str], Row]:
     """Description of something that is defined by a YAML file: the definition itself."""
 
     def describe(name: str) -> Row:
-        from kdbench.attacks.assets import missing_assets
-        from kdbench.attacks.spec import ATTACKS
-        from kdbench.locations import Locations
         from kdbench.models.spec import PAIRS
         from kdbench.suite import load_suite
         from kdbench.tasks.spec import TASKS
@@ -196,20 +193,42 @@ def _dump(kind: str) -> Callable[[str], Row]:
             task = TASKS.get(name)
             windows = {"spans": task.spans.model_dump(mode="json")} if task.spans else {}  # the defaults are the point
             return task.model_dump(mode="json", exclude_defaults=True) | windows
-        if kind == "pair":
-            return PAIRS.get(name).model_dump(mode="json", exclude_defaults=True)
-        attack = ATTACKS.get(name)
-        lacking = missing_assets(attack, Locations.from_environment().assets())
-        return {**attack.model_dump(mode="json", exclude_defaults=True), "missing here": lacking}
+        return PAIRS.get(name).model_dump(mode="json", exclude_defaults=True)
 
     return describe
+
+
+def _describe_attack(name: str) -> Row:
+    from kdbench.attacks.assets import assets_of, missing_assets
+    from kdbench.attacks.spec import ATTACKS
+    from kdbench.attacks.version import asset_fingerprints, attack_version
+    from kdbench.locations import Locations
+
+    attack, folders = ATTACKS.get(name), Locations.from_environment().assets()
+    lacking = missing_assets(attack, folders)
+    described = attack.model_dump(mode="json", exclude_defaults=True)
+    if attack.kind != "image":
+        parts = attack.parts
+        if not lacking:
+            from kdbench.attacks.describe import built_parts
+
+            parts = built_parts(attack, folders)
+        described |= parts.model_dump(mode="json") if parts else {}
+        described["query budget"] = "the suite's evaluations.attack.query_budget, for each example"
+    return {
+        **described,
+        "version": attack_version(attack, {}, asset_fingerprints(attack, folders)),
+        "assets here": {asset.title: asset.found for asset in assets_of(attack, folders) if asset.found},
+        "missing here": lacking,
+        "runs here": "no" if lacking else "yes",
+    }
 
 
 KINDS: dict[str, Kind] = {
     "methods": Kind(_method_rows, _describe_method),
     "pairs": Kind(_pair_rows, _dump("pair")),
     "tasks": Kind(_task_rows, _dump("task")),
-    "attacks": Kind(_attack_rows, _dump("attack")),
+    "attacks": Kind(_attack_rows, _describe_attack),
     "suites": Kind(_suite_rows, _dump("suite")),
 }
 

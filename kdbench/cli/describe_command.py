@@ -9,6 +9,8 @@ import click
 
 from kdbench.cli.options import json_option, load_plugins, plugin_option
 
+_LINE = 80  # characters that are read at a glance
+
 
 @click.command("describe")
 @click.argument("kind", metavar="method|pair|task|attack|suite")
@@ -49,6 +51,16 @@ def _show(description: dict[str, Any]) -> None:
         elif isinstance(value, str):
             console.print(f"{title}:\n{value}\n", markup=False, soft_wrap=True)
         else:
-            flow = None if isinstance(value, dict | list) else False  # a lone scalar is no mapping in braces
-            text = yaml.safe_dump({title: value}, sort_keys=False, allow_unicode=True, default_flow_style=flow)
+            text = yaml.safe_dump(
+                {title: value}, sort_keys=False, allow_unicode=True, default_flow_style=_flow(value), width=1000
+            )
             console.print(text.rstrip(), markup=False, soft_wrap=True)
+
+
+def _flow(value: Any) -> bool | None:
+    """YAML's style: long texts one below the other, short lists and mappings in brackets; a lone scalar without."""
+    if not isinstance(value, dict | list):
+        return False
+    texts = list(value.values() if isinstance(value, dict) else value)
+    long = all(isinstance(text, str) for text in texts) and sum(map(len, texts)) > _LINE
+    return False if long else None

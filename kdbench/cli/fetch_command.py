@@ -16,12 +16,14 @@ from kdbench.cli.options import NameList, location_options, make_locations, suit
 @click.option("--to", "target", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where to.")
 @click.option("--pairs", type=NameList(), default=(), help="Only these pairs.")
 @click.option("--tasks", type=NameList(), default=(), help="Only these tasks.")
+@click.option("--attacks", type=NameList(), default=(), help="Only the assets of these attacks.")
 @location_options
 def command(
     suite_name: str,
     target: Path,
     pairs: tuple[str, ...],
     tasks: tuple[str, ...],
+    attacks: tuple[str, ...],
     data: tuple[Path, ...],
     models: tuple[Path, ...],
     offline: bool,
@@ -37,7 +39,11 @@ def command(
     from kdbench.suite import load_suite
 
     suite = load_suite(suite_name)
-    for kind, chosen, known in (("pair", pairs, suite.pairs), ("task", tasks, suite.tasks)):
+    for kind, chosen, known in (
+        ("pair", pairs, suite.pairs),
+        ("task", tasks, suite.tasks),
+        ("attack", attacks, suite.attacks),
+    ):
         for name in chosen:
             if name not in known:
                 raise UnknownNameError(kind, name, known)
@@ -49,7 +55,7 @@ def command(
     except OSError as error:
         raise KDBenchError(f"{target}: cannot be written: {error.strerror}") from error
     problems = 0
-    for item in fetch_suite(suite, target, locations, pairs, tasks):
+    for item in fetch_suite(suite, target, locations, pairs, tasks, attacks):
         problems += bool(item.problem)
         text = f"{item.status:8} {item.kind} {item.name}" + (f": {item.problem}" if item.problem else "")
         console.print(text, soft_wrap=True, markup=False)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
+from kdbench.attacks.memo import Memo
 from kdbench.attacks.outcomes import AttackOutcome, QuestionOutcome
 from kdbench.cells.data import AnyExamples, load_examples
 from kdbench.cells.job import CellResult, Job
@@ -16,12 +17,21 @@ from kdbench.tasks.dataset import SpanExamples
 
 
 def attacked_examples(job: Job) -> AnyExamples:
-    """A sample of the set by content hash, the same for every model; of questions only those that have an answer."""
-    spec = job.spec
-    examples = load_examples(job, spec["dataset"], spec["task"])
+    """The cell's sample, the same for every model; of questions only those that have an answer."""
+    examples = load_examples(job, job.spec["dataset"], job.spec["task"])
+    return sample_attacked(examples, job.spec["examples"], job.spec["seed"])
+
+
+def sample_attacked(examples: AnyExamples, count: int, seed: int) -> AnyExamples:
+    """At most ``count`` of the examples, chosen by their content."""
     if isinstance(examples, SpanExamples):
         examples = examples.take(np.flatnonzero(examples.labels))
-    return examples.sample(spec["examples"], f"attack-{spec['seed']}")
+    return examples.sample(count, f"attack-{seed}")
+
+
+def memo_of(job: Job) -> Memo:
+    """What attacks on any victim of this store have found out already."""
+    return Memo(job.store.cache.root / "attacks")
 
 
 def report_attacked(job: Job, total: int) -> Callable[[int], None]:
@@ -37,6 +47,6 @@ def keep_outcomes(
     pd.DataFrame([asdict(outcome) for outcome in outcomes]).to_parquet(job.out / EXAMPLES_FILE)
     return CellResult(
         metrics={name: float(value) for name, value in summary.items() if name != "examples"},
-        details={"examples": len(outcomes)},
+        details={"examples": len(outcomes), "attack_version": job.spec["attack_version"]},
         cost={"queries": sum(outcome.queries for outcome in outcomes)},
     )

@@ -1,41 +1,24 @@
-"""Attacks on text classifiers, as an evaluation: the victim, and what is kept of every example."""
+"""Attacks on text classifiers, as an evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import numpy as np
 from transformers import PreTrainedModel
 
+from kdbench.attacks.classifier import ClassifierVictim
+from kdbench.attacks.memo import Memo
+from kdbench.attacks.outcomes import AttackOutcome, summarize
 from kdbench.attacks.spec import AttackSpec
-from kdbench.attacks.text import TextExample, attack_texts, summarize
+from kdbench.attacks.text import Column, TextExample, attack_texts
 from kdbench.cells.common import pick_device
 from kdbench.cells.data import load_trained
 from kdbench.cells.job import CellResult, Job
-from kdbench.evaluations.attacked import attacked_examples, keep_outcomes, report_attacked
+from kdbench.evaluations.attacked import attacked_examples, keep_outcomes, memo_of, report_attacked
 from kdbench.inputs.base import Reader
+from kdbench.inputs.text import TextReader
 from kdbench.tasks.dataset import TextExamples
-from kdbench.training.predict import predict
-
-
-class Victim:
-    """A trained classifier as attacks see it: texts in, logits out, fp32, padded to the longest query."""
-
-    def __init__(self, model: PreTrainedModel, reader: Reader) -> None:
-        self.model = model
-        self.reader = reader
-        self.num_labels = int(model.config.num_labels)
-
-    def logits(self, texts: Sequence[str], pairs: Sequence[str] | None) -> np.ndarray:
-        """Logits ``(len(texts), classes)``."""
-        rows = TextExamples(
-            ids=[""] * len(texts),
-            labels=np.zeros(len(texts), np.int64),
-            groups=None,
-            texts=list(texts),
-            pairs=None if pairs is None else list(pairs),
-        )
-        return predict(self.model, self.reader.encode(rows), batch_size=32)
 
 
 def run(job: Job) -> CellResult:
@@ -44,18 +27,46 @@ def run(job: Job) -> CellResult:
     model, reader = load_trained(job)
     examples = attacked_examples(job)
     assert isinstance(examples, TextExamples)
-    pairs: list[str | None] = [*examples.pairs] if examples.pairs else [None] * len(examples)
-    rows = zip(examples.ids, examples.texts, pairs, examples.labels, strict=True)
-    targets = [TextExample(identity, text, pair, int(label)) for identity, text, pair, label in rows]
-    attack = AttackSpec.model_validate(spec["attack"])
-    outcomes = attack_texts(
-        Victim(model.to(pick_device(job)), reader),
-        targets,
-        attack,
+    outcomes = attack_classifier(
+        model.to(pick_device(job)),
+        reader,
+        examples,
+        AttackSpec.model_validate(spec["attack"]),
         perturb=spec["perturb"],
         query_budget=spec["query_budget"],
         seed=spec["seed"],
         directories=job.locations.assets(),
-        progress=report_attacked(job, len(targets)),
+        memo=memo_of(job),
+        progress=report_attacked(job, len(examples)),
     )
     return keep_outcomes(job, outcomes, summarize(outcomes))
+
+
+def attack_classifier(
+    model: PreTrainedModel,
+    reader: Reader,
+    examples: TextExamples,
+    attack: AttackSpec,
+    *,
+    perturb: Column,
+    query_budget: int,
+    seed: int,
+    directories: Sequence[Path],
+    memo: Memo,
+    progress: Callable[[int], None],
+) -> list[AttackOutcome]:
+    """Attack a classifier where it is; arguments as of :func:`kdbench.attacks.text.attack_texts`."""
+    assert isinstance(reader, TextReader)
+    pairs: list[str | None] = [*examples.pairs] if examples.pairs else [None] * len(examples)
+    rows = zip(examples.ids, examples.texts, pairs, examples.labels, strict=True)
+    return attack_texts(
+        ClassifierVictim(model, reader),
+        [TextExample(identity, text, pair, int(label)) for identity, text, pair, label in rows],
+        attack,
+        perturb=perturb,
+        query_budget=query_budget,
+        seed=seed,
+        directories=directories,
+        memo=memo,
+        progress=progress,
+    )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 from kdbench.errors import ReportError
 from kdbench.manifest import Manifest
 from kdbench.reports.across import across_table, write_p
+from kdbench.reports.attack_tables import attack_columns
 from kdbench.reports.axes import AXES
 from kdbench.reports.columns import Column, summary_columns, task_columns
 from kdbench.reports.curves import security_curves, training_curves
 from kdbench.reports.entries import write_entry
+from kdbench.reports.examples import adversarial_examples
 from kdbench.reports.footnotes import Footnotes, collect_footnotes
 from kdbench.reports.guide import reading_guide
 from kdbench.reports.model import Cell, Heading, Line, Mark, PairReport, RankInterval, Report, Role, Table
@@ -64,22 +68,33 @@ def report_of(store: Store, board: Leaderboard, reference: str = "") -> Report:
         security=tuple(security_curves(store, board, reader)),
         training=tuple(training_curves(store, board)),
         provenance=provenance(board),
+        examples=adversarial_examples(store, board),
     )
 
 
 def _pair(board: Leaderboard, pair: str, standings: Standings, notes: Footnotes) -> PairReport:
-    tasks = []
+    tasks, attacks = [], []
     for task in board.tasks:
-        columns = [c for c in task_columns(board, task) if any(c.entry(pair, m) for m in board.methods(pair))]
+        columns = _with_entries(board, pair, task_columns(board, task))
         if columns:
             tasks.append(_task_table(board, pair, task, columns, notes))
+        for name in board.sets(task, "attack"):
+            columns = _with_entries(board, pair, attack_columns(board, task, name))
+            if columns:
+                table = _task_table(board, pair, task, columns, notes)
+                attacks.append(replace(table, key=f"{task}/{name}", title=f"{pair}: {task} under {name}"))
     return PairReport(
         name=pair,
         student=board.manifest.students.get(pair, ""),
         summary=_summary(board, pair, standings, notes),
         differences=_differences(board, pair, standings),
         tasks=tuple(tasks),
+        attacks=tuple(attacks),
     )
+
+
+def _with_entries(board: Leaderboard, pair: str, columns: Sequence[Column]) -> list[Column]:
+    return [column for column in columns if any(column.entry(pair, method) for method in board.methods(pair))]
 
 
 def _role(method: str) -> Role:
@@ -87,7 +102,7 @@ def _role(method: str) -> Role:
 
 
 def _summary(board: Leaderboard, pair: str, standings: Standings, notes: Footnotes) -> Table:
-    columns = [c for c in summary_columns(board) if any(c.entry(pair, m) for m in board.methods(pair))]
+    columns = _with_entries(board, pair, summary_columns(board))
     headings: list[Heading] = []
     for column in columns:
         headings.append(Heading(column.key, column.title, column.form, column.better))

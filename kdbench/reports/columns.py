@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,6 +39,7 @@ def summary_columns(board: Leaderboard) -> list[Column]:
                _over_tasks(board, "attack")(board.clean_metric), 1),
         Column("attack", "under attack", "percent", axis_entry(board, "attack"), 1),
         Column("transfer", "transfer", "percent", _over_tasks(board, "transfer")(board.transfer_metric), 1),
+        Column("union", "union", "percent", _over_tasks(board, "transfer")(board.union_metric), 1),
         Column("corruption", "corruptions", "percent",
                _over_tasks(board, "corruption")(lambda _: "corruption_accuracy"), 1),
         Column("mce", "mCE", "percent", _over_tasks(board, "corruption")(lambda _: "mce"), -1),
@@ -172,13 +173,15 @@ def task_columns(board: Leaderboard, task: str) -> list[Column]:
             places.append(("attack", name, board.clean_metric(task), title))
         places.append(("attack", name, board.attack_metric(task), f"{name}"))
         places.append(("attack", name, "exact_match_under_attack", f"{name} exact match"))
-        places.append(("attack", name, "success_rate", f"{name} success"))
-        places.append(("attack", name, "mean_queries", f"{name} queries"))
-        places.append(("attack", name, "mean_perturbed_words", f"{name} words"))
-        places.append(("attack", name, "mean_norm", f"{name} norm"))
-    places += [
-        ("transfer", name, board.transfer_metric(task), f"{name} transfer") for name in board.sets(task, "transfer")
-    ]
+    return set_columns(board, task, places)
+
+
+def set_columns(board: Leaderboard, task: str, places: Iterable[tuple[str, str, str, str]]) -> list[Column]:
+    """Columns of single values of a task, those that anything measured.
+
+    Args:
+        places: evaluation, set, metric and title of each; a column's key is the first three, with slashes.
+    """
     measured = {(p.evaluation, p.dataset, p.metric) for p in board.values if p.task == task}
 
     def reader(evaluation: str, name: str, metric: str) -> Read:
@@ -192,7 +195,7 @@ def task_columns(board: Leaderboard, task: str) -> list[Column]:
         Column(
             f"{evaluation}/{name}/{metric}",
             title,
-            _TASK_FORMS.get(metric, "percent"),
+            _FORMS.get(metric, "percent"),
             reader(evaluation, name, metric),
             _BETTER.get(metric, 1),
         )
@@ -201,8 +204,15 @@ def task_columns(board: Leaderboard, task: str) -> list[Column]:
     ]
 
 
-_TASK_FORMS = {"mean_queries": "number", "mean_norm": "norm"}
-_BETTER = {"success_rate": -1, "mce": -1, "mean_queries": 0, "mean_perturbed_words": 0, "mean_norm": 0}
+_FORMS = {"mean_queries": "number", "mean_norm": "norm", "similarity": "ratio", "perplexity_ratio": "ratio"}
+_NEITHER = (
+    "mean_queries", "mean_perturbed_words", "mean_norm", "skipped", "exhausted", "similarity", "low_similarity",
+    "perplexity_ratio",
+)  # fmt: skip
+_BETTER = {
+    **dict.fromkeys(_NEITHER, 0),
+    **dict.fromkeys(("success", "success_rate", "transfer_rate", "transfer_rate_finetune", "mce"), -1),
+}
 
 
 def _clean_attacks(board: Leaderboard, task: str) -> list[str]:

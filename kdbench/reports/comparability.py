@@ -90,6 +90,7 @@ _PARTS = {
     "budget": "trained with another budget",
     "data": "measured on other data",
     "settings": "measured with other settings",
+    "version": "attacked by another version of the attack",
 }
 
 _SETTINGS = ("task", "metrics", "limit", "attack", "examples", "seed", "query_budget", "perturb")
@@ -100,7 +101,8 @@ def _specs(
     board: Leaderboard, reader: OutcomeReader, pair: str, task: str, method: str, axis: str, name: str
 ) -> dict[str, str]:
     """Digests of what methods that are compared must have in common."""
-    evaluations = [board.records[row.key].spec for row in reader.rows(pair, task, method, axis, name)]
+    records = [board.records[row.key] for row in reader.rows(pair, task, method, axis, name)]
+    evaluations = [record.spec for record in records]
     rows = [r for r in board.manifest.rows if (r.pair, r.task, r.method, r.evaluation) == (pair, task, method, "")]
     trainings = [board.records[row.key].spec for row in rows if row.key in board.records]
     return {
@@ -108,6 +110,7 @@ def _specs(
         "budget": _common(spec.get("budget") for spec in trainings),
         "data": _common(_get(spec, "dataset", "fingerprint") for spec in evaluations),
         "settings": _common({name: spec.get(name) for name in _SETTINGS} for spec in evaluations),
+        "version": _common(record.details.get("attack_version") for record in records),
     }
 
 

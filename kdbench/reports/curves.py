@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -26,7 +26,7 @@ LOG_FILE = "log.jsonl"
 
 
 def security_curves(store: Store, board: Leaderboard, reader: OutcomeReader) -> Iterator[Curve]:
-    """Accuracy under attack over the query budget (texts, from one run each) or over epsilon (images, a run each)."""
+    """Accuracy under attack over the query budget (texts, from one run each) or over epsilon (images)."""
     for pair in board.pairs:
         for task in board.tasks:
             names = [name for its, name in sets_of_axis(board, pair, "attack") if its == task]
@@ -66,7 +66,10 @@ def _budgets(largest: int) -> tuple[int, ...]:
 def _over_epsilon(
     board: Leaderboard, reader: OutcomeReader, pair: str, task: str, method: str, names: list[str]
 ) -> Iterator[Curve]:
-    """Attacks that differ in epsilon alone, joined by norm; epsilon 0 is the clean accuracy of the same sample."""
+    """An attack of several epsilons is a curve by itself; those that differ in epsilon alone are joined by norm.
+
+    Epsilon 0 is the clean accuracy of the same sample.
+    """
     by_norm: dict[str, dict[float, tuple[np.ndarray, np.ndarray, int]]] = defaultdict(dict)
     for name in names:
         rows = reader.rows(pair, task, method, "attack", name)
@@ -74,19 +77,24 @@ def _over_epsilon(
         if not rows or len(records) < len(rows):
             continue
         attack = cast(Any, records[0].spec).get("attack", {})
-        values = [np.array([r.metrics[m] for r in records]) for m in ("accuracy_under_attack", "clean_accuracy")]
         examples = cast(int, records[0].details.get("examples", 0))
-        by_norm[str(attack.get("norm"))][float(attack.get("epsilon", math.nan))] = (values[0], values[1], examples)
-    for norm, points in by_norm.items():
-        if len(points) < 2:
+        if attack.get("epsilons"):
+            points = np.array([cast(Any, record.details["security_curve"]) for record in records])
+            title = f"epsilon ({attack['norm']})"
+            yield _curve(f"{pair} · {task} · {name}", method, points[0, :, 0], points[:, :, 1], examples, title)
             continue
-        epsilons = sorted(points)
-        kept = np.stack([points[epsilons[0]][1], *(points[epsilon][0] for epsilon in epsilons)], axis=1)
+        values = [np.array([r.metrics[m] for r in records]) for m in ("accuracy_under_attack", "clean_accuracy")]
+        by_norm[str(attack.get("norm"))][float(attack.get("epsilon", math.nan))] = (values[0], values[1], examples)
+    for norm, at in by_norm.items():
+        if len(at) < 2:
+            continue
+        epsilons = sorted(at)
+        kept = np.stack([at[epsilons[0]][1], *(at[epsilon][0] for epsilon in epsilons)], axis=1)
         panel = f"{pair} · {task} · worst case, {norm}"
-        yield _curve(panel, method, (0.0, *epsilons), kept, points[epsilons[0]][2], f"epsilon ({norm})")
+        yield _curve(panel, method, (0.0, *epsilons), kept, at[epsilons[0]][2], f"epsilon ({norm})")
 
 
-def _curve(panel: str, method: str, x: tuple[float, ...], kept: np.ndarray, examples: int, x_title: str) -> Curve:
+def _curve(panel: str, method: str, x: Iterable[float], kept: np.ndarray, examples: int, x_title: str) -> Curve:
     """Mean over seeds ``(seeds, points)``; intervals are Wilson's of the mean over the examples."""
     mean = kept.mean(0)
     bounds = [wilson_interval(float(value) * examples, examples) for value in mean]

@@ -30,7 +30,12 @@ def reading_guide(board: Leaderboard, standings: Standings) -> tuple[str, ...]:
 _EXPLAINED = {
     "ood": "Drop / teacher's: what is lost from in-domain to out-of-domain as a multiple of the teacher's loss, in the "
     "same metric; below 1 is more robust than the teacher.",
-    "transfer": "Transfer: accuracy on what the attacks found on the teacher.",
+    "transfer": "Transfer: accuracy on what the attacks found on the teacher; union: on that and on what they found on "
+    "the finetune student of the same seed, an example being right only in both versions: one fixed set for all "
+    "students. A student whose own attack breaks less than the replay has not been attacked well.",
+    "quality": "Similarity: cosine of all-MiniLM-L6-v2 embeddings of original and perturbed text, mean over successful "
+    "attacks. A high one does not prove that the meaning is preserved, nor that the label still holds: read the "
+    "examples in the HTML report.",
     "corruption": "Corruptions: accuracy, mean over corruptions and severities; mCE: mean corruption error relative to "
     "the finetune student, whose own is 100; lower is better.",
 }

@@ -17,7 +17,7 @@ def to_markdown(report: Report) -> str:
                   "its figure ([SVG](study.svg), [PNG](study.png)).", ""]  # fmt: skip
     for pair in report.pairs:
         lines += [f"## {escape(pair.name)}", "", *to_rows(pair.summary), ""]
-        for table in filter(None, (pair.differences, *pair.tasks)):
+        for table in filter(None, (pair.differences, *pair.tasks, *pair.attacks)):
             lines += [f"### {escape(table.title)}", "", *to_rows(table), ""]
             lines += [table.caption, ""] if table.caption else []
     if report.across:
@@ -93,6 +93,7 @@ def _provenance(report: Report) -> list[str]:
     lines += [f"- software: {version}" for version in found.software]
     lines.append(f"- {found.cells} cells; largest worker {found.peak_memory_mb:.0f} MB")
     lines += [f"- data, {escape(use)}: {escape(source)}, `{_short(mark)}`" for use, source, mark in found.data]
+    lines += [f"- attack, {escape(name)}: {escape(version)}" for name, version in found.attacks]
     return [*lines, "", "```", *found.commands, "```"]
 
 

@@ -92,6 +92,8 @@ class PairReport:
             ranks), ``agreement``, ``ece``, ``parameters``, ``flops``, ``latency_ms``, ``minutes``, ``seeds``.
         differences: each method against the reference; keys ``in_domain``, ``ood``, ``attack``.
         tasks: one table for each task, keyed by its name.
+        attacks: one table for each task and attack, keyed ``task/attack``: how searches ended, what they cost, how
+            far from the originals they led, and what breaks other models.
     """
 
     name: str
@@ -99,6 +101,7 @@ class PairReport:
     summary: Table
     differences: Table | None
     tasks: tuple[Table, ...]
+    attacks: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,28 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class AdversarialExample:
+    """A text that an attack changed, for people to read.
+
+    Attributes:
+        original, perturbed: runs of words, each with whether the other text has others in its place.
+        before, after: the class or the answer that the model gives; the one before is right.
+        similarity: of the two texts, NaN where it was not measured.
+    """
+
+    pair: str
+    task: str
+    attack: str
+    method: str
+    seed: int
+    original: tuple[tuple[str, bool], ...]
+    perturbed: tuple[tuple[str, bool], ...]
+    before: str
+    after: str
+    similarity: float = math.nan
+
+
+@dataclass(frozen=True)
 class PublishedTable:
     """Numbers of a paper, never mixed with measured ones: method -> number in percent."""
 
@@ -175,6 +200,8 @@ class Provenance:
     """(what it was used for, where it is from, fingerprint)"""
     cells: int = 0
     peak_memory_mb: float = 0.0
+    attacks: tuple[tuple[str, str], ...] = ()
+    """(attack, version string of everything that can change its outcomes)"""
 
 
 @dataclass(frozen=True)
@@ -189,6 +216,7 @@ class Report:
         unranked: why a method, or a set, is left out of ranks and comparisons.
         failed, skipped: cells that failed, and what could not be measured.
         security, training: lines for pictures.
+        examples: successful attacks on texts, picked evenly from methods, tasks and attacks.
     """
 
     title: str
@@ -208,3 +236,4 @@ class Report:
     security: tuple[Curve, ...]
     training: tuple[Curve, ...]
     provenance: Provenance
+    examples: tuple[AdversarialExample, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kdbench.attacks.outcomes import HELD
 from kdbench.record import EXAMPLES_FILE
 from kdbench.reports.table import Leaderboard
 from kdbench.rows import Row
@@ -86,4 +87,4 @@ class OutcomeReader:
         if metric == "f1_under_attack":
             return pd.read_parquet(path, columns=["id", "f1"]).rename(columns={"f1": "prediction"}).assign(label=1)
         table = pd.read_parquet(path, columns=["id", "outcome"])
-        return pd.DataFrame({"id": table["id"], "label": 1, "prediction": (table["outcome"] == "failed").astype(float)})
+        return pd.DataFrame({"id": table["id"], "label": 1, "prediction": table["outcome"].isin(HELD).astype(float)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -29,7 +29,15 @@ def provenance(board: Leaderboard) -> Provenance:
         data=tuple(dict.fromkeys(_data(board))),
         cells=len(board.records),
         peak_memory_mb=board.peak_memory_mb,
+        attacks=tuple(dict.fromkeys(_attacks(board))),
     )
+
+
+def _attacks(board: Leaderboard) -> Iterator[tuple[str, str]]:
+    for row in board.manifest.rows:
+        record = board.records.get(row.key)
+        if record is not None and row.evaluation == "attack" and "attack_version" in record.details:
+            yield row.dataset, str(record.details["attack_version"])
 
 
 def _data(board: Leaderboard) -> list[tuple[str, str, str]]:

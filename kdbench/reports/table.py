@@ -12,15 +12,18 @@ from kdbench.errors import ReportError
 from kdbench.manifest import Manifest
 from kdbench.record import Record, RunInfo
 from kdbench.reports.corruption import corruption_errors
+from kdbench.reports.outcome_shares import outcome_shares
 from kdbench.rows import TEACHER, Row
 from kdbench.stats.intervals import wilson_interval
 from kdbench.store import Store
 
 Status = Literal["ok", "missing", "failed"]
 MEANS = {
-    "accuracy", "accuracy_under_attack", "accuracy_under_transfer", "clean_accuracy", "agreement",
+    "accuracy", "accuracy_under_attack", "clean_accuracy", "agreement",
+    "accuracy_under_transfer", "accuracy_under_transfer_finetune", "accuracy_under_union",
     "exact_match", "exact_match_under_attack", "clean_exact_match",
-    "token_f1", "f1_under_attack", "clean_f1", "f1_under_transfer",
+    "token_f1", "f1_under_attack", "clean_f1",
+    "f1_under_transfer", "f1_under_transfer_finetune", "f1_under_union",
 }  # fmt: skip
 """Means over examples of something in [0, 1]. Of a proportion Wilson's interval is right; whatever else has this mean
 varies less, so for F1 it is too wide rather than too narrow."""
@@ -121,6 +124,10 @@ class Leaderboard:
         """The same of what was found on the teacher."""
         return "f1_under_transfer" if self._answers(task) else "accuracy_under_transfer"
 
+    def union_metric(self, task: str) -> str:
+        """The same of what was found on the teacher and on the finetune student, where both versions must be right."""
+        return "f1_under_union" if self._answers(task) else "accuracy_under_union"
+
     def _answers(self, task: str) -> bool:
         return self.manifest.kinds[task] == "question-answering"
 
@@ -153,6 +160,8 @@ def build_leaderboard(store: Store, manifest: Manifest) -> Leaderboard:
         measured = {metric: _values(board, rows, metric) for metric in _metrics(board, evaluation, task, dataset)}
         if evaluation == "corruption":
             measured |= corruption_errors(manifest, board.records, rows)
+        if evaluation == "attack":
+            measured |= outcome_shares(store, board.records, rows)
         for metric, values in measured.items():
             place = Place(pair, task, method, evaluation, dataset, metric)
             board.values[place] = _summarise(board, store, rows, metric, values)
@@ -180,6 +189,7 @@ _HEADLINES = {
     "fidelity": "agreement",
     "calibration": "ece",
     "efficiency": "parameters",
+    "quality": "similarity",
 }
 
 

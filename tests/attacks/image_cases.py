@@ -73,10 +73,13 @@ def trained(classes: int = 10) -> SmallNet:
     return model.eval()
 
 
-def attack(name: str = "test", *, norm: str = "Linf", epsilon: float = 0.1, members: list) -> AttackSpec:
-    """A spec made in place; members may be names."""
+def attack(
+    name: str = "test", *, norm: str = "Linf", epsilon: float = 0.1, epsilons: tuple = (), members: list
+) -> AttackSpec:
+    """A spec made in place; members may be names, and several epsilons replace the one."""
     listed = [{"algorithm": member} if isinstance(member, str) else member for member in members]
-    return AttackSpec(name=name, kind="image", norm=norm, epsilon=epsilon, members=listed)
+    largest = epsilons[-1] if epsilons else epsilon
+    return AttackSpec(name=name, kind="image", norm=norm, epsilon=largest, epsilons=epsilons, members=listed)
 
 
 def shortened(name: str, **settings: float) -> AttackSpec:

@@ -15,7 +15,17 @@ from kdbench.errors import AttackError, UnknownNameError
 
 pytestmark = pytest.mark.xdist_group("textattack")  # shares the prepared cache
 
-OFFLINE = ["deepwordbug", "pruthi", "pwws"]
+TEXTS = [name for name in ATTACKS.names() if ATTACKS.get(name).kind == "text"]
+PACKAGED = {"wordnet", "textblob", "encoder"}  # what the extra 'assets' brings
+OFFLINE = ["deepwordbug", "pruthi", "pwws", "leap", "input-reduction", "checklist-plain"]
+OFFLINE += [
+    "textfooler-wordnet",
+    "textbugger-wordnet",
+    "a2t-wordnet",
+    "genetic-wordnet",
+    "pso-wordnet",
+    "hotflip-wordnet",
+]
 
 
 def python(code: str, **variables: str) -> str:
@@ -26,16 +36,28 @@ def python(code: str, **variables: str) -> str:
 
 
 def test_every_attack_is_complete():
-    names = ["a2t", "bae", "bert-attack", "clare", *OFFLINE, "textbugger", "textfooler"]
-    texts = [name for name in ATTACKS.names() if ATTACKS.get(name).kind == "text"]
-    assert texts == sorted(names)
-    for name in names:
+    """A description, a source, and what it is made of where that cannot always be built."""
+    for name in TEXTS:
         spec = ATTACKS.get(name)
         assert spec.name == name
-        assert spec.recipe.startswith("textattack.attack_recipes:")
+        assert spec.recipe.startswith(("textattack.attack_recipes:", "kdbench.attacks.recipes."))
         assert spec.description and spec.cite
+        downloaded = set(spec.needs) - PACKAGED - {"gradients"} or spec.models
+        assert bool(spec.parts) == bool(downloaded)
     with pytest.raises(UnknownNameError, match="did you mean textfooler"):
         ATTACKS.get("textfoller")
+
+
+def test_a_papers_name_has_no_suffix_and_its_settings():
+    """Variants are kdbench's recipes under longer names; of recipes with a paper's name only HotFlip is kdbench's."""
+    stock = {name for name in TEXTS if ATTACKS.get(name).recipe.startswith("textattack.")}
+    suffixes = ("-minilm", "-neighbours", "-wordnet", "-plain")
+    assert all(not name.endswith(suffixes) for name in stock)
+    assert all(name.endswith(suffixes) for name in set(TEXTS) - stock - {"hotflip"})
+    assert all(
+        name.removesuffix(f"-{name.rpartition('-')[2]}") in {*stock, "hotflip"}
+        for name in set(TEXTS) - stock - {"hotflip"}
+    )
 
 
 @pytest.mark.parametrize("name", OFFLINE)
@@ -58,6 +80,9 @@ def test_the_offline_attacks_miss_nothing(name):
         ),
         ("a2t", ["counter-fitted", "part-of-speech", "sentence-transformers/stsb-distilbert-base"]),
         ("textbugger", ["homoglyph table", "counter-fitted", "Universal Sentence Encoder"]),
+        ("textfooler-neighbours", ["counter-fitted neighbours"]),
+        ("pso", ["HowNet substitutes", "flair's part-of-speech tagger"]),
+        ("checklist", ["flair's recogniser of names and places"]),
     ],
 )
 def test_missing_assets_are_named_with_what_to_do(name, parts, tmp_path, monkeypatch):
@@ -67,7 +92,7 @@ def test_missing_assets_are_named_with_what_to_do(name, parts, tmp_path, monkeyp
     assert len(lines) == len(parts)
     for part in parts:
         line = next(line for line in lines if part in line)
-        hints = ("unpack http", "hf download", "nltk.downloader", "put textattack/", "load it yourself")
+        hints = ("unpack http", "hf download", "nltk.downloader", "put ", "load it yourself")
         assert any(hint in line for hint in hints)
         assert "asset folder" in line or "pickle" in line
     with pytest.raises(AttackError) as caught:
@@ -88,6 +113,20 @@ def test_wordnet_missing_is_said_with_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv("KDBENCH_CACHE", str(tmp_path))
     assets.prepare(ATTACKS.get("pwws"))  # the package came later: the same folder is completed
     assert (tmp_path / "nltk-1" / "corpora" / "wordnet" / "data.noun").is_file()
+
+
+@pytest.mark.parametrize("name", ["genetic", "faster-genetic"])
+def test_what_can_never_run_says_so_and_what_stands_in(name, tmp_path):
+    line = assets.missing_assets(ATTACKS.get(name), [tmp_path])[-1]
+    assert ("TensorFlow 1 checkpoint" in line or "only as a pickle" in line) and "genetic-wordnet do without it" in line
+
+
+def test_found_assets_say_where(tmp_path):
+    (tmp_path / "intentional_homoglyphs.txt").touch()
+    found = {asset.title: asset.found for asset in assets.assets_of(ATTACKS.get("textbugger-minilm"), [tmp_path])}
+    assert found["homoglyph table"] == str(tmp_path / "intentional_homoglyphs.txt")
+    assert found["counter-fitted word vectors"] is None
+    assert found["sentence encoder all-MiniLM-L6-v2"].endswith("model")
 
 
 def test_found_assets_are_not_missing(tmp_path):

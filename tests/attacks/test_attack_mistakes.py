@@ -62,11 +62,11 @@ def test_impossible_requests_are_explained(victim, example, change, message):
         attack_texts(victim, [example], spec, seed=0, **options)
 
 
-def test_an_error_of_the_victim_names_the_example():
+def test_an_error_of_the_victim_names_the_attack():
     class Broken(Odd):
         def logits(self, texts, pairs):
             raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory") as caught:
         attack_texts(Broken([]), [ONE], ATTACKS.get("pruthi"), perturb="text", query_budget=9, seed=0)
-    assert caught.value.__notes__ == ["while attack 'pruthi' was at example 'one'"]
+    assert caught.value.__notes__ == ["while attack 'pruthi' was running"]

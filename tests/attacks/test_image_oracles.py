@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from kdbench.attacks.image_fab import fab
+from kdbench.attacks.image_members import TargetedFAB
+from kdbench.attacks.image_random import RowRandom
+from kdbench.attacks.image_victim import Victim
 from kdbench.attacks.images import attack_images
 from kdbench.attacks.spec import ATTACKS
-from tests.attacks.image_cases import attack, digits, real_images, real_model, trained
+from tests.attacks.image_cases import attack, digits, real_images, real_model, shortened, trained
 
 ORACLE = pytest.importorskip("pyautoattack", reason="the oracle of AutoAttack is a development dependency")
 BALLS = {"Linf": 0.1, "L2": 0.5}
@@ -28,10 +34,11 @@ def standing(model: nn.Module, images: Tensor, labels: Tensor) -> float:
         return float((model(images).argmax(1) == labels).float().mean())
 
 
-def autoattack(model: nn.Module, images: Tensor, labels: Tensor, norm: str, epsilon: float, member: dict) -> float:
-    """One member of the reference implementation, with the same budget."""
-    steps, targets = member.get("steps", 0), member.get("targets", 0)
-    run = ORACLE.AutoAttack(model, norm=norm, eps=epsilon, seed=0, version="custom", attacks=[member["algorithm"]])
+def reference(
+    model: nn.Module, norm: str, epsilon: float, attacks: list[str], *, steps: int, targets: int, queries: int
+) -> Any:
+    """The reference implementation with other budgets."""
+    run = ORACLE.AutoAttack(model, norm=norm, eps=epsilon, seed=0, version="custom", attacks=attacks)
     run.verbose = False
     for apgd in (run.apgd, run.apgd_targeted):
         apgd.n_iter, apgd.n_restarts = steps, 1
@@ -39,7 +46,14 @@ def autoattack(model: nn.Module, images: Tensor, labels: Tensor, norm: str, epsi
         apgd.size_decr = max(int(0.03 * steps), 1)
     run.fab.n_iter, run.fab.n_restarts, run.fab.n_target_classes = steps, 1, targets
     run.apgd_targeted.n_target_classes = targets
-    run.square.n_queries = member.get("queries", 0)
+    run.square.n_queries = queries
+    return run
+
+
+def autoattack(model: nn.Module, images: Tensor, labels: Tensor, norm: str, epsilon: float, member: dict) -> float:
+    """Share of images that stand one member of the reference implementation, with the same budget."""
+    budget = {name: member.get(name, 0) for name in ("steps", "targets", "queries")}
+    run = reference(model, norm, epsilon, [member["algorithm"]], **budget)
     adversarial, _ = run.run_standard_evaluation(images, labels, batch_size=len(images))
     return standing(model, adversarial, labels)
 
@@ -81,6 +95,19 @@ def test_the_standard_ensemble_has_the_settings_of_its_own_code(norm):
     assert (square.initial_share, square.rescale) == (run.square.p_init, run.square.rescale_schedule)
 
 
+def test_the_whole_ensemble_gives_the_verdicts_of_its_own_code() -> None:
+    """A quarter of the steps, a tenth of the queries; ``tests/benchmarks/image_attacks.py`` has all of them."""
+    images, labels = (part[100:148] for part in digits())
+    spec = shortened("autoattack-standard-linf-8", steps=25, queries=500).model_copy(update={"epsilon": 0.09})
+    mine = np.array(attack_images(trained(), images, labels, spec, seed=0).outcomes) == "failed"
+    run = reference(trained(), "Linf", 0.09, [m.algorithm for m in spec.members], steps=25, targets=9, queries=500)
+    adversarial, _ = run.run_standard_evaluation(images, labels, batch_size=len(images))
+    with torch.no_grad():
+        theirs = (trained()(adversarial).argmax(1) == labels).numpy()
+    assert 0.2 < theirs.mean() < 0.6, "a ball that tells nothing"
+    np.testing.assert_array_equal(mine, theirs)
+
+
 def plain_pgd(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, steps: int) -> Tensor:
     """Madry et al., equation 2, as it stands in the paper."""
     generator = torch.Generator().manual_seed(1)
@@ -102,6 +129,32 @@ class Logits(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model(pixel_values=images).logits
+
+
+@pytest.mark.parametrize("restart", [0, 1])
+@pytest.mark.parametrize(("norm", "epsilon"), [*BALLS.items(), ("Linf", 1e-6)])
+def test_fab_walks_as_torchattacks_does(norm: str, epsilon: float, restart: int) -> None:
+    """The same steps, whether nothing or much is dropped on the way; two looks at the originals are not needed."""
+    import torchattacks
+
+    images, labels = (part[:48] for part in digits())
+    model = trained()
+    with torch.no_grad():
+        aims = model(images).scatter(1, labels[:, None], torch.inf).argsort(1, descending=True)[:, 2]
+    mine, theirs = (Victim(model, images, labels, norm, epsilon) for _ in range(2))
+    run = torchattacks.FAB(theirs, norm=norm, eps=epsilon, steps=12, alpha_max=0.1, eta=1.05, beta=0.9)
+    run.multi_targeted, run.target_class = True, 3
+    with RowRandom(range(48), 0, theirs.rows):
+        run.attack_single_run_targeted(images, labels, use_rand_start=restart > 0)
+    with RowRandom(range(48), 0, mine.rows):
+        fab(mine, TargetedFAB(algorithm="fab-t", steps=12), aims, restart)
+    assert torch.equal(mine.standing, theirs.standing) and (mine.standing.any() or epsilon > 1e-6)
+    assert epsilon == 1e-6 or 0 < mine.standing.sum() < 40
+    broken = ~mine.standing  # of those that stand, torchattacks' first look may have been the strongest attempt
+    torch.testing.assert_close(mine.strongest[broken], theirs.strongest[broken], atol=1e-5, rtol=0)
+    torch.testing.assert_close(mine.answers, theirs.answers, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(mine.queries, theirs.queries - 2)
+    torch.testing.assert_close(mine.gradients, theirs.gradients)
 
 
 def test_pgd_agrees_with_the_paper_s_equation():

@@ -14,6 +14,7 @@ BALLS = {"linf-8": ("Linf", 8 / 255), "linf-4": ("Linf", 4 / 255), "linf-1": ("L
 PUBLISHED = ("linf-8", "linf-4", "l2-0.5")
 ONE = {"fgsm", "pgd20", "cw", "apgd-ce", "apgd-t", "fab-t", "square"}
 IMAGE = [name for name in ATTACKS.names() if ATTACKS.get(name).kind == "image"]
+CURVES = {"curve-linf": ("Linf", (1 / 255, 2 / 255, 4 / 255, 8 / 255)), "curve-l2": ("L2", (0.125, 0.25, 0.5, 1.0))}
 
 
 def test_every_attack_in_every_ball_where_it_exists():
@@ -24,8 +25,9 @@ def test_every_attack_in_every_ball_where_it_exists():
 @pytest.mark.parametrize("name", IMAGE)
 def test_names_tell_norm_and_epsilon(name):
     spec = ATTACKS.get(name)
-    norm, epsilon = next(ball for tail, ball in BALLS.items() if name.endswith(tail))
-    assert (spec.name, spec.norm, spec.epsilon) == (name, norm, pytest.approx(epsilon))
+    norm, radii = CURVES.get(name) or next((n, (eps,)) for tail, (n, eps) in BALLS.items() if name.endswith(tail))
+    assert (spec.name, spec.norm, spec.epsilon) == (name, norm, pytest.approx(radii[-1]))
+    assert spec.radii == pytest.approx(radii)
     assert spec.description and spec.cite
     assert missing_assets(spec, []) == []
     assert AttackSpec.model_validate(spec.model_dump(mode="json")) == spec
@@ -54,6 +56,34 @@ def test_epsilon_may_be_a_fraction():
     assert image(epsilon=0.25).epsilon == image(epsilon="1 / 4").epsilon == 0.25
 
 
+def test_members_run_from_cheap_to_dear_in_whatever_order_they_are_written():
+    """Forward passes for an image that stands, a gradient counting as two more."""
+    costs = {"fgsm": 4, "pgd": 61, "apgd-ce": 303, "apgd-t": 2727, "fab-t": 3600, "square": 5001}
+    written = ["square", "fab-t", "fgsm", "apgd-t", "pgd", "apgd-ce"]
+    spec = image(members=[{"algorithm": algorithm} for algorithm in written])
+    assert {member.algorithm: member.passes for member in spec.members} == costs
+    assert [member.algorithm for member in spec.members] == list(costs)
+    for name in IMAGE:
+        assert [m.passes for m in ATTACKS.get(name).members] == sorted(m.passes for m in ATTACKS.get(name).members)
+
+
+def test_the_largest_of_several_epsilons_is_the_attack_s():
+    spec = image(epsilon=None, epsilons=["1/255", "2/255"])
+    assert spec.epsilon == 2 / 255 and spec.radii == spec.epsilons == (1 / 255, 2 / 255)
+    assert AttackSpec.model_validate(spec.model_dump(mode="json")) == spec
+    assert image().radii == (8 / 255,)
+
+
+def test_settings_that_are_not_used_are_no_part_of_what_identifies_an_attack():
+    dumped = image(members=[{"algorithm": "pgd"}]).model_dump(mode="json")
+    assert "epsilons" not in dumped and "patience" not in dumped["members"][0]
+
+
+def test_only_kdbench_s_own_attacks_may_give_images_up():
+    """A paper's name only with the paper's settings."""
+    assert not [name for name in IMAGE if any(getattr(m, "patience", None) for m in ATTACKS.get(name).members)]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -64,6 +94,12 @@ def test_epsilon_may_be_a_fraction():
         ({"epsilon": None}, "an attack of kind image needs 'epsilon'"),
         ({"epsilon": "8/0"}, "neither a number nor a fraction"),
         ({"epsilon": -1}, "greater than or equal to 0"),
+        ({"epsilons": ["2/255", "1/255"]}, "'epsilons' must rise from one to the next"),
+        ({"epsilons": ["1/255", "1/255"], "epsilon": None}, "'epsilons' must rise from one to the next"),
+        ({"epsilons": ["1/255", "2/255"]}, "'epsilon', if it is given, be the largest"),
+        ({"epsilons": [0, "2/255"], "epsilon": None}, "greater than 0"),
+        ({"members": [{"algorithm": "apgd-ce", "patience": 22}]}, "before the first check of the step size, after 22"),
+        ({"members": [{"algorithm": "fgsm", "patience": 2}]}, "patience"),
         ({"members": []}, "an attack of kind image needs 'members'"),
         ({"members": [{"algorithm": "deepfool"}]}, "deepfool"),
         ({"members": [{"algorithm": "fgsm", "steps": 3}]}, "steps"),

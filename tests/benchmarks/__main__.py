@@ -9,6 +9,7 @@
 (g) windows of 10,000 questions: transformers' overflow call / ours, ours / loading them from the cache
 (h) seconds that decoding 10,000 windows takes, and the prediction itself relative to it
 (i) seconds of 10,000 bootstrap replicates of 10 methods, 5 seeds and 10,000 examples, and their peak memory
+(k) torchattacks' members one after another on all images / the worst-case ensemble of the same members
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import comparisons, images, questions, texts
+from tests.benchmarks import comparisons, image_attacks, images, questions, texts
 from tests.benchmarks.measure import Effort
 
 
@@ -40,7 +41,7 @@ def main() -> None:
     options.add_argument("--store", type=Path, default=Path(".kdbench/store"), help="a finished quickstart, for (d)")
     options.add_argument("--steps", type=int, default=40, help="updates in each measurement")
     options.add_argument("--rounds", type=int, default=5, help="pairs of measurements, after one of warm-up")
-    options.add_argument("--only", default="abcdefghi", help="letters of what to measure: abc go together [all]")
+    options.add_argument("--only", default="abcdefghik", help="letters of what to measure: abc go together [all]")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     effort = Effort(chosen.steps, chosen.rounds)
@@ -58,6 +59,8 @@ def main() -> None:
         questions.measure_decoding(chosen.rounds)
     if "i" in chosen.only:
         comparisons.measure(chosen.rounds)
+    if "k" in chosen.only:
+        image_attacks.measure()
 
 
 if __name__ == "__main__":

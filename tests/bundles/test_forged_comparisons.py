@@ -43,7 +43,7 @@ def test_cell_too_many(forger: Forger) -> None:
 @pytest.mark.parametrize(
     ("change", "name", "what"),
     [
-        (lambda spec: spec.update(query_budget=5), "query_budget", "attacked with another query budget"),
+        (lambda spec: spec.update(query_budget=5000), "query_budget", "attacked with another query budget"),
         (lambda spec: spec.update(examples=3), "examples", "attacked on another number of examples"),
         (lambda spec: spec.update(seed=9), "seed", "attacked on another sample"),
         (lambda spec: spec["attack"].update(recipe="a:B"), "attack.recipe", "attacked with other settings"),

@@ -132,10 +132,11 @@ def test_sources_that_do_not_agree(forger: Forger, store: Store, tmp_path: Path)
         for seed in (1, 2):
             forger.drop(method, seed)
     for row in [row for row in forger.manifest["rows"] if row["evaluation"] == "attack"]:
-        forger.respec(row["key"], lambda spec: spec.update(query_budget=5))
-    teacher = forger.key("teacher", 0, "attack")
-    forger.manifest["rows"] = [row for row in forger.manifest["rows"] if row["key"] != teacher]
-    forger.remove(teacher)
+        forger.respec(row["key"], lambda spec: spec.update(query_budget=5000))
+    for evaluation in ("quality", "attack"):
+        teacher = forger.key("teacher", 0, evaluation)
+        forger.manifest["rows"] = [row for row in forger.manifest["rows"] if row["key"] != teacher]
+        forger.remove(teacher)
     first = part_of(store, tmp_path, methods=("finetune", "kd"))
     words = _refused(merge([first, forger.seal()], Store(tmp_path / "new")), tmp_path / "new", [])
     assert "takd on sentences, tiny-l4-l2, seed 1, attack deepwordbug" in words and "another query budget" in words

@@ -47,6 +47,7 @@ def _images(**columns: Any) -> pd.DataFrame:
         "outcome": ["skipped", "success", "success", "failed"],
         "adversarial": [1, 0, 0, 0],
         "broken_by": ["", "fgsm", "pgd", ""],
+        "broken_at": [0.0, 0.1, 0.1, np.inf],
         "queries": [1, 3, 20, 30],
         "gradients": [0, 1, 10, 20],
         "norm": np.array([0, 0.1, 0.05, 0.1], np.float32),
@@ -56,12 +57,14 @@ def _images(**columns: Any) -> pd.DataFrame:
 
 IMAGE_ATTACK = {
     "evaluation": "attack",
+    "attack_version": "x/1",
     "attack": {"kind": "image", "name": "x", "epsilon": 0.1, "members": [{"algorithm": "fgsm"}, {"algorithm": "pgd"}]},
 }
 
 
-def _attack(store: Store, table: pd.DataFrame) -> Recomputed:
-    return recompute(store, _finish(store, IMAGE_ATTACK, table))
+def _attack(store: Store, table: pd.DataFrame, **attack: Any) -> Recomputed:
+    spec = {**IMAGE_ATTACK, "attack": {**IMAGE_ATTACK["attack"], **attack}}
+    return recompute(store, _finish(store, spec, table))
 
 
 def test_attack_on_images(store: Store) -> None:
@@ -72,7 +75,11 @@ def test_attack_on_images(store: Store) -> None:
             "mean_gradients": 31 / 3, "mean_norm": 0.075,
         }
     )  # fmt: skip
-    assert found.details == {"examples": 4, "accuracy_after": {"fgsm": 0.5, "pgd": 0.25}}
+    assert found.details == {
+        "examples": 4,
+        "attack_version": "x/1",
+        "accuracy_after": {"fgsm": 0.5, "pgd": 0.25},
+    }
     assert found.cost == {"queries": 54, "gradients": 31} and found.problems == []
 
 
@@ -82,17 +89,32 @@ def test_attack_on_images(store: Store) -> None:
         ({"outcome": ["skipped", "success", "failed", "failed"]}, "not what predictions and members say"),
         ({"broken_by": ["pgd", "fgsm", "pgd", ""]}, "not what predictions and members say"),
         ({"adversarial": [1, 1, 0, 0]}, "counts as broken and is still classified right"),
-        ({"norm": np.array([0, 0.2, 0, 0], np.float32)}, "larger than the attack's epsilon"),
+        ({"broken_at": [0.0, 0.05, 0.1, np.inf]}, "the epsilon that broke an image is not what"),
+        ({"broken_at": [np.inf, 0.1, 0.1, np.inf]}, "the epsilon that broke an image is not what"),
+        ({"broken_at": [0.0, 0.1, 0.1, 0.1]}, "the epsilon that broke an image is not what"),
+        ({"norm": np.array([0, 0.2, 0, 0], np.float32)}, "a perturbation is larger than the epsilon"),
+        ({"norm": np.array([0, 0, 0, 0.2], np.float32)}, "a perturbation is larger than the epsilon"),
     ],
 )
 def test_contradictions_of_an_attack_on_images(store: Store, columns: dict[str, Any], problem: str) -> None:
     assert any(problem in found for found in _attack(store, _images(**columns)).problems)
 
 
+def test_attack_on_images_of_several_epsilons(store: Store) -> None:
+    """What is broken in the smaller ball counts as broken before the first member of the larger one."""
+    found = _attack(store, _images(broken_at=[0.0, 0.1, 0.05, np.inf]), epsilons=[0.05, 0.1])
+    assert found.details["security_curve"] == [[0.0, 0.75], [0.05, 0.5], [0.1, 0.25]]
+    assert found.details["accuracy_after"] == {"fgsm": 0.25, "pgd": 0.25} and found.problems == []
+    outside = _attack(store, _images(broken_at=[0.0, 0.05, 0.1, np.inf]), epsilons=[0.05, 0.1])
+    assert outside.problems == [
+        "a perturbation is larger than the epsilon at which its image was broken, or than the attack's"
+    ]
+
+
 def _questions(**columns: Any) -> pd.DataFrame:
     table = {
         "id": IDS,
-        "outcome": ["skipped", "success", "failed", "failed"],
+        "outcome": ["skipped", "success", "failed", "exhausted"],
         "clean_f1": [0.2, 1.0, 0.8, 1.0],
         "clean_exact_match": [0.0, 1.0, 0.0, 1.0],
         "f1": [0.2, 0.0, 0.6, 1.0],
@@ -109,7 +131,8 @@ def _questions(**columns: Any) -> pd.DataFrame:
 
 
 def test_attack_on_questions(store: Store) -> None:
-    spec = {"evaluation": "attack", "attack": {"kind": "question", "name": "q", "f1_below": 0.5}}
+    attack = {"kind": "question", "name": "q", "f1_below": 0.5}
+    spec = {"evaluation": "attack", "attack": attack, "attack_version": "q/1", "query_budget": 30}
     found = recompute(store, _finish(store, spec, _questions()))
     assert found.metrics == pytest.approx(
         {
@@ -120,7 +143,9 @@ def test_attack_on_questions(store: Store) -> None:
     )  # fmt: skip
     assert not found.problems
     better = recompute(store, _finish(store, spec, _questions(f1=[0.2, 0.9, 0.6, 1.0])))
-    assert better.problems == ["outcomes of the attack are not what the predictions before and after it say"]
+    longer = recompute(store, _finish(store, {**spec, "query_budget": 31}, _questions()))
+    problem = "outcomes of the attack are not what the predictions before and after it say"
+    assert better.problems == longer.problems == [problem]
 
 
 def test_corruptions(store: Store) -> None:
@@ -150,12 +175,15 @@ def test_footsteps(store: Store) -> None:
 def test_transfer(store: Store) -> None:
     """Two of three successes on the teacher break the student; a third that is wrong was none at the source."""
     outcome = pd.DataFrame({"id": IDS, "outcome": ["success", "success", "success", "failed"]})
-    source, own = (_finish(store, {"evaluation": "attack", "of": who}, outcome).key for who in ("teacher", "student"))
+    weaker = outcome.assign(outcome=["failed", "exhausted", "success", "failed"])
+    attacks = {"source": outcome, "own": outcome, "baseline": weaker}
+    keys = {role: _finish(store, {"evaluation": "attack", "of": role}, attacks[role]).key for role in attacks}
     table = pd.DataFrame({"id": IDS, "label": [0, 1, 1, 0], "source": outcome["outcome"], "adversarial": [1, 0, 1, 1]})
     spec = {
         "evaluation": "transfer",
         "task": {"kind": "text-classification"},
-        "upstream": {"source": source, "own": own},
+        "attack": {"kind": "text"},
+        "upstream": {role: keys[role] for role in ("source", "own")},
     }
     found = recompute(store, _finish(store, spec, table))
     assert found.metrics == {"accuracy_under_transfer": 0.25, "transfer_rate": 2 / 3}
@@ -163,6 +191,35 @@ def test_transfer(store: Store) -> None:
     changed = table.assign(source="failed", id=["a", "b", "d", "c"])
     problems = recompute(store, _finish(store, spec, changed)).problems
     assert len(problems) == 3 and any("what the attack did to the teacher" in problem for problem in problems)
+    both = table.assign(baseline=weaker["outcome"], adversarial_finetune=[0, 1, 0, 0])
+    found = recompute(store, _finish(store, {**spec, "upstream": keys}, both))
+    assert found.metrics == {
+        "accuracy_under_transfer": 0.25,
+        "transfer_rate": 2 / 3,
+        "accuracy_under_transfer_finetune": 0.75,
+        "transfer_rate_finetune": 1.0,
+        "accuracy_under_union": 0.0,
+    }
+    assert found.cost == {"forward_examples": 8} and not found.problems
+    problems = recompute(store, _finish(store, {**spec, "upstream": keys}, table)).problems
+    assert problems == [
+        "what the attack did to the finetune student is not what the finetune student's own attack says"
+    ]
+
+
+def test_quality(store: Store) -> None:
+    """Words follow from the attack; its successes are the rows, and no two models need have the same ones."""
+    outcomes = {"outcome": ["success", "failed", "success", "skipped"], "words": 4, "perturbed_words": [1, 9, 2, 0]}
+    attack = _finish(store, {"evaluation": "attack"}, pd.DataFrame({"id": IDS, **outcomes})).key
+    table = pd.DataFrame({"id": ["a", "c"], "words_changed": [0.25, 0.5], "similarity": [0.9, 0.7]})
+    spec = {"evaluation": "quality", "upstream": {"attack": attack}, "task": {"kind": "text-classification"}}
+    found = recompute(store, _finish(store, spec, table))
+    assert found.metrics == pytest.approx({"words_changed": 0.375, "similarity": 0.8, "low_similarity": 0.5})
+    assert found.details == {"examples": 2} and not found.problems and found.sample == ""
+    fewer = recompute(store, _finish(store, spec, table.assign(words_changed=0.1))).problems
+    assert fewer == ["shares of changed words are not what the attack says"]
+    other = recompute(store, _finish(store, spec, table.assign(id=["a", "b"]))).problems
+    assert other == ["examples are not the successes of the attack"]
 
 
 def test_scores_by_group_and_regression(store: Store) -> None:

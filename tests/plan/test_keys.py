@@ -54,7 +54,7 @@ def test_a_key_is_the_digest_of_everything_in_the_spec(plan: Callable[..., Plan]
 
 STUDENTS = set(METHOD_NAMES)
 WITH_TEACHER = STUDENTS - {"finetune", "label-smoothing", "random-teacher"}
-MEASURED = {"in_domain", "ood", "attack", "fidelity", "calibration", "efficiency"}
+MEASURED = {"in_domain", "ood", "attack", "quality", "fidelity", "calibration", "efficiency"}
 EVERYTHING = {"teacher", *STUDENTS, *MEASURED}
 BUDGET_FIELDS: dict[str, tuple[Any, set[str]]] = {
     "epochs": (3, STUDENTS | MEASURED),
@@ -74,7 +74,7 @@ BUDGET_FIELDS: dict[str, tuple[Any, set[str]]] = {
     "precision": ("bf16", EVERYTHING),
     "threads": (2, EVERYTHING),
     "max_evaluation": (9, {"in_domain", "ood", "fidelity", "calibration"}),
-    "attack_examples": (5, {"attack"}),
+    "attack_examples": (5, {"attack", "quality"}),
     "max_corrupted": (9, set()),
     "images": ({"batch_size": 9}, set()),
     "pairs": (["tiny-l4-l2"], set()),
@@ -137,10 +137,10 @@ def _evaluations(**changes: Any) -> Change:
         (lambda suite: suite.update(teacher_seed=1), {"teacher"} | WITH_TEACHER | MEASURED),
         (_evaluations(calibration={"bins": 10}), {"calibration"}),
         (_evaluations(efficiency={"tokens": 16}), {"efficiency"}),
-        (with_attack(examples=11), {"attack"}),
-        (with_attack(query_budget=11), {"attack"}),
-        (with_attack(seed=1), {"attack"}),
-        (with_attack(attacks=[{"name": n, "recipe": "m:h", "version": 2} for n in "ab"]), {"attack"}),
+        (with_attack(examples=11), {"attack", "quality"}),
+        (with_attack(query_budget=11), {"attack", "quality"}),
+        (with_attack(seed=1), {"attack", "quality"}),
+        (with_attack(attacks=[{"name": n, "recipe": "m:h", "version": 2} for n in "ab"]), {"attack", "quality"}),
         (with_attack(attacks=[{"name": n, "recipe": f"m:{r}", "cite": "x"} for n, r in ("af", "bg")]), set()),
     ],
     ids=[
@@ -160,7 +160,7 @@ def test_a_setting_changes_the_keys_it_should_and_no_other(
     ("file", "expected"),
     [
         ("train", EVERYTHING),
-        ("dev", {"in_domain", "attack", "fidelity", "calibration"}),
+        ("dev", {"in_domain", "attack", "quality", "fidelity", "calibration"}),
         ("far", {"ood"}),
     ],
 )

@@ -21,8 +21,15 @@ def test_every_method_seed_and_evaluation_has_its_place(plan: Callable[..., Plan
     made = plan()
     own = [(row.method, row.seed) for row in made.rows if not row.evaluation]
     assert own == [("teacher", 0), *((method, seed) for method in METHOD_NAMES for seed in (1, 2))]
-    names = [("in_domain", "mood"), ("ood", "far"), ("attack", "a"), ("attack", "b"), ("fidelity", "mood")]
-    names += [("calibration", "mood"), ("efficiency", "mood")]
+    names = [
+        ("in_domain", "mood"),
+        ("ood", "far"),
+        ("attack", "a"),
+        ("quality", "a"),
+        ("attack", "b"),
+        ("quality", "b"),
+    ]
+    names += [("fidelity", "mood"), ("calibration", "mood"), ("efficiency", "mood")]
     for method, seed in own:
         found = [(row.evaluation, row.dataset) for row in made.rows if (row.method, row.seed) == (method, seed)]
         assert found == [("", ""), *(name for name in names if method != "teacher" or name[0] != "fidelity")]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from kdbench.reports.attack_tables import attack_columns
 from kdbench.reports.build import report_of
 from kdbench.reports.columns import summary_columns, task_columns
 from kdbench.reports.commands import portable_command
@@ -91,21 +92,20 @@ def test_transfer_and_norms_where_they_were_measured(world: World) -> None:
     board = board_of(world)
     assert titles(board) == ["attacked sample, clean", "under attack", "transfer"]
     assert number(board, "transfer", "kd") == pytest.approx(0.6)
-    assert [column.title for column in task_columns(board, "t")] == [
-        "clean (attacked sample)", "fgsm", "fgsm success", "fgsm norm", "pgd", "pgd success", "pgd norm",
-        "fgsm transfer", "pgd transfer",
-    ]  # fmt: skip
+    assert [column.title for column in task_columns(board, "t")] == ["clean (attacked sample)", "fgsm", "pgd"]
+    found = [column.title for column in attack_columns(board, "t", "fgsm")]
+    assert found == ["success of attacked", "s / example", "norm", "transfer"]
     text = to_markdown(report_on(world))
-    assert "| kd | 80.0 [67.0, 88.8] | 20.0 [11.2, 33.0] | 75.0 | 0.031 |" in text
+    assert "| kd | 80.0 [67.0, 88.8] | 20.0 [11.2, 33.0] | 20.0 [11.2, 33.0] |" in text
+    assert "### p: t under fgsm" in text and "| kd | 75.0 | 1.20 | 0.031 | 60.0 [46.2, 72.4] |" in text
     assert "Transfer: accuracy" in text and "mCE" not in text
 
 
 def test_samples_of_their_own_have_their_own_clean_accuracy(world: World) -> None:
-    for name, clean, mean_queries in (("a", 0.8, 30.0), ("b", 0.7, 40.0)):
-        metrics = {"accuracy_under_attack": 0.2, "clean_accuracy": clean, "mean_queries": mean_queries}
-        world.add("kd", 1, "attack", name, {**metrics, "mean_perturbed_words": 0.1})
+    for name, clean in (("a", 0.8), ("b", 0.7)):
+        world.add("kd", 1, "attack", name, {"accuracy_under_attack": 0.2, "clean_accuracy": clean})
     assert [column.title for column in task_columns(board_of(world), "t")] == [
-        "a clean", "a", "a queries", "a words", "b clean", "b", "b queries", "b words"
+        "a clean", "a", "b clean", "b"
     ]  # fmt: skip
 
 
@@ -244,8 +244,10 @@ def test_questions_have_their_own_columns(world: World) -> None:
         "in-domain": 0.6, "out-of-domain": 0.4, "attacked sample, clean": 0.6, "under attack": 0.3, "transfer": 0.5,
     }  # fmt: skip
     assert [column.title for column in task_columns(board, "t")] == [
-        "token_f1", "exact_match", "ood o", "clean (attacked sample)", "a", "a exact match", "a success", "a queries",
-        "a transfer",
+        "token_f1", "exact_match", "ood o", "clean (attacked sample)", "a", "a exact match",
+    ]  # fmt: skip
+    assert [column.title for column in attack_columns(board, "t", "a")] == [
+        "success of attacked", "queries", "s / example", "transfer", "transfer rate",
     ]  # fmt: skip
     text = to_markdown(report_on(world, kinds={"t": "question-answering"}))
     assert "60.0 [46.2, 72.4]" in text and "Of answers: token F1" in text

@@ -46,6 +46,22 @@ def test_images_have_a_run_for_each_epsilon(tmp_path: Path) -> None:
     assert (curve.panel, curve.x, curve.y) == ("p · t · worst case, Linf", (0, 0.1, 0.2), (0.8, 0.4, 0.1))
 
 
+def test_an_attack_of_several_epsilons_is_a_curve_by_itself(tmp_path: Path) -> None:
+    """The mean over seeds at each epsilon; it is not joined with attacks of one epsilon, whose settings may differ."""
+    world = World(tmp_path / "store")
+    single = {"norm": "Linf", "epsilon": 0.1}
+    world.add("kd", 1, "attack", "a", {"accuracy_under_attack": 0.4, "clean_accuracy": 0.8}, spec={"attack": single})
+    for seed, kept in ((1, 0.25), (2, 0.75)):
+        details = {"examples": 4, "security_curve": [[0.0, 1.0], [0.1, 0.75], [0.2, kept]]}
+        spec = {"seed": seed, "attack": {"norm": "Linf", "epsilon": 0.2, "epsilons": [0.1, 0.2]}}
+        metrics = {"accuracy_under_attack": kept, "clean_accuracy": 1.0}
+        world.add("kd", seed, "attack", "curve", metrics, spec=spec, details=details)
+    (curve,) = curves(world, kinds={"t": "image-classification"})
+    assert (curve.panel, curve.x_title) == ("p · t · curve", "epsilon (Linf)")
+    assert (curve.x, curve.y) == ((0.0, 0.1, 0.2), (1.0, 0.75, 0.5))
+    assert all(low <= y <= high for low, y, high in zip(curve.low, curve.y, curve.high, strict=True))
+
+
 def test_trainings_are_drawn_from_records_and_logs(tmp_path: Path) -> None:
     world = World(tmp_path / "store")
     for seed, score in ((1, 0.6), (2, 0.8)):

@@ -43,9 +43,9 @@ def test_flags_stand_at_the_number_they_are_about(world: World) -> None:
     (pair,) = report.pairs
     assert pair.summary.column("attack")["kd"].notes == (1,)
     assert pair.summary.column("attack_clean")["kd"].notes == ()
-    (table,) = pair.tasks
+    (table,), (attack,) = pair.tasks, pair.attacks
     assert table.column("attack/pgd/accuracy_under_attack")["kd"].notes == (1,)
-    assert table.column("attack/pgd/success_rate")["kd"].notes == ()
+    assert attack.column("attack/pgd/success_rate")["kd"].notes == ()
     text = to_markdown(report)
     assert "10.0 ± 0.0 <sup>1</sup>" in text and "1. zero-gradients (kd, p)" in text
 

@@ -14,12 +14,12 @@ from kdbench.reports.charts.style import DARK, LIGHT
 from kdbench.reports.html.assets import content_security_policy, inline, own, plot_script, table_script
 from kdbench.reports.html.pictures import Picture, pictures
 from kdbench.reports.html.tables import References, TableView, view_table
-from kdbench.reports.model import PairReport, Report
+from kdbench.reports.model import AdversarialExample, PairReport, Report, Table
 
 
 @dataclass(frozen=True)
 class PairView:
-    """The tables of a pair; those of its tasks with their names."""
+    """The tables of a pair; those of its tasks and of attacks on them with titles."""
 
     name: str
     student: str
@@ -50,6 +50,7 @@ def to_html(report: Report) -> str:
         chart_data={picture.key: _json(picture.specs) for picture in charts},
         themes=_json({"light": LIGHT, "dark": DARK}),
         footnotes=[(i, text, references.back(i)) for i, text in enumerate(report.footnotes, start=1)],
+        examples=_examples(report),
         gaps=_gaps(report),
         contents=_contents(report, charts),
         style=Markup(own("style.css")),  # noqa: S704 - ours
@@ -77,8 +78,26 @@ def _view_pair(pair: PairReport, references: References) -> PairView:
         pair.student,
         view_table(pair.summary, references, f"Methods of {pair.name}"),
         view_table(pair.differences, references) if pair.differences and pair.differences.lines else None,
-        tuple((task.key, view_table(task, references)) for task in pair.tasks),
+        tuple((title, view_table(table, references)) for title, table in _by_task(pair)),
     )
+
+
+def _by_task(pair: PairReport) -> list[tuple[str, Table]]:
+    """(title, table) of each task, and after it of the attacks on it."""
+    found = []
+    for task in pair.tasks:
+        attacks = [table for table in pair.attacks if table.key.startswith(f"{task.key}/")]
+        found.append((task.key, task))
+        found += [(f"{task.key} under {table.key.removeprefix(f'{task.key}/')}", table) for table in attacks]
+    return found
+
+
+def _examples(report: Report) -> list[tuple[str, list[AdversarialExample]]]:
+    """(title, examples) of each task and attack."""
+    groups: dict[str, list[AdversarialExample]] = {}
+    for example in report.examples:
+        groups.setdefault(f"{example.task} under {example.attack}", []).append(example)
+    return list(groups.items())
 
 
 def _json(value: object) -> Markup:
@@ -102,6 +121,7 @@ def _contents(report: Report, charts: Sequence[Picture]) -> list[tuple[str, str]
         ("results", "Results", True),
         ("across", "Over tasks and pairs", report.across is not None),
         ("pictures", "Charts", bool(charts)),
+        ("examples", "Texts that attacks changed", bool(report.examples)),
         ("notes", "Notes", bool(report.footnotes)),
         ("gaps", "Left out", bool(_gaps(report))),
         ("published", "Published elsewhere", bool(report.published)),

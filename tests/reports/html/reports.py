@@ -9,6 +9,7 @@ import numpy as np
 
 from kdbench.reports.entries import FORMS
 from kdbench.reports.model import (
+    AdversarialExample,
     Cell,
     Curve,
     Heading,
@@ -110,7 +111,9 @@ def full_report(methods: tuple[str, ...] = METHODS, *, seeds: int = 3) -> Report
             data=(("sst2: training", "nyu-mll/glue sst2 train", "sha256:" + "c7b31967" * 8),),
             cells=312,
             peak_memory_mb=3428.0,
+            attacks=(("words", "words/1+textattack-0.3.11 51cd3dd3297d"),),
         ),
+        examples=tuple(_example(method, task) for task in TASKS[:2] for method in methods[:3]),
     )
 
 
@@ -137,6 +140,8 @@ def bare_report() -> Report:
         published=(),
         security=(),
         training=(),
+        examples=(),
+        provenance=replace(full.provenance, attacks=()),
         description="",
     )
 
@@ -197,7 +202,25 @@ def _pair(name: str, scale: float, methods: tuple[str, ...], seeds: int) -> Pair
         "Points above or below kd.",
     )
     tasks = tuple(_task(name, task, marked, random) for task in TASKS)
-    return PairReport(name, f"student-{name}", summary, differences if "kd" in methods else None, tasks)
+    attacks = tuple(_attack(name, task, marked) for task in TASKS[:2])
+    return PairReport(name, f"student-{name}", summary, differences if "kd" in methods else None, tasks, attacks)
+
+
+def _attack(pair: str, task: str, lines: tuple[Line, ...]) -> Table:
+    headings = (
+        Heading("attack/words/success", "success", "percent", -1),
+        Heading("quality/words/similarity", "similarity", "ratio"),
+    )
+    cells = (_cell(0.4, "percent", 3), _cell(0.87, "ratio", 0))
+    rows = tuple(Line(line.name, line.role, cells) for line in lines)
+    return Table(f"{task}/words", f"{pair}: {task} under words", headings, rows)
+
+
+def _example(method: str, task: str) -> AdversarialExample:
+    """Of a long text, with a name that may be hostile among its words."""
+    same = ("is what the film says of itself, and " * 8).strip()
+    original, perturbed = ((HOSTILE[0], True), (same, False)), ((f"{method} & co", True), (same, False), ("</p>", True))
+    return AdversarialExample("small", task, "words", method, 1, original, perturbed, "positive", "negative", 0.87)
 
 
 def lines_number(lines: list[Line], method: str) -> float:

@@ -194,7 +194,9 @@ def test_it_reads_without_javascript(open_page: Open, report: Report) -> None:
         assert len(rows) == len(pair.summary.lines)
         for row, line in zip(rows, pair.summary.lines, strict=True):
             assert all(cell.text in row for cell in line.cells)
-    assert page.locator("section.pair details table").count() == sum(len(pair.tasks) for pair in report.pairs)
+    assert page.locator("section.pair details table").count() == sum(
+        len(pair.tasks) + len(pair.attacks) for pair in report.pairs
+    )
     assert not page.get_by_role("search").is_visible()
     assert page.locator("noscript p", has_text="Charts need JavaScript").is_visible()
 
