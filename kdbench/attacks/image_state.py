@@ -84,7 +84,8 @@ class StateFile:
             return None
         if facts.pop("key") != self.key:
             return None
-        return AttackState(**values, **{name: int(fact) for name, fact in facts.items()})
+        values |= {name: int(fact) for name, fact in facts.items()}
+        return AttackState(**values)
 
     def save(self, state: AttackState) -> None:
         """Write the state, unless the last writing was so short a time ago that this would slow the attack down."""

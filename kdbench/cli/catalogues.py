@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from kdbench.errors import MethodError, UnknownNameError
+
+if TYPE_CHECKING:
+    from kdbench.attacks.spec import AttackSpec
 
 Row = dict[str, Any]
 
@@ -206,7 +209,8 @@ def _describe_attack(name: str) -> Row:
 
     attack, folders = ATTACKS.get(name), Locations.from_environment().assets()
     lacking = missing_assets(attack, folders)
-    described = attack.model_dump(mode="json", exclude_defaults=True)
+    described = attack.model_dump(mode="json", exclude_defaults=True, exclude={"goal"})
+    described["goal"] = _goal(attack)
     if attack.kind != "image":
         parts = attack.parts
         if not lacking:
@@ -217,11 +221,21 @@ def _describe_attack(name: str) -> Row:
         described["query budget"] = "the suite's evaluations.attack.query_budget, for each example"
     return {
         **described,
-        "version": attack_version(attack, {}, asset_fingerprints(attack, folders)),
+        "version without settings of a run": attack_version(attack, {}, asset_fingerprints(attack, folders)),
         "assets here": {asset.title: asset.found for asset in assets_of(attack, folders) if asset.found},
         "missing here": lacking,
         "runs here": "no" if lacking else "yes",
     }
+
+
+def _goal(attack: AttackSpec) -> str:
+    if attack.kind == "image":
+        return "another class than the label, inside the ball and within the range of pixels"
+    if attack.kind == "question":
+        return f"an answer whose token F1 with every reference is below {attack.f1_below}"
+    if attack.goal == "reduction":
+        return "the same prediction, from as few words as may be"
+    return "another class than the label (untargeted)"
 
 
 KINDS: dict[str, Kind] = {

@@ -37,7 +37,7 @@ def _attacks(board: Leaderboard) -> Iterator[tuple[str, str]]:
     for row in board.manifest.rows:
         record = board.records.get(row.key)
         if record is not None and row.evaluation == "attack" and "attack_version" in record.details:
-            yield row.dataset, str(record.details["attack_version"])
+            yield f"{row.dataset} on {row.task}", str(record.details["attack_version"])
 
 
 def _data(board: Leaderboard) -> list[tuple[str, str, str]]:

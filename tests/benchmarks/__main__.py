@@ -9,6 +9,7 @@
 (g) windows of 10,000 questions: transformers' overflow call / ours, ours / loading them from the cache
 (h) seconds that decoding 10,000 windows takes, and the prediction itself relative to it
 (i) seconds of 10,000 bootstrap replicates of 10 methods, 5 seeds and 10,000 examples, and their peak memory
+(j) stock TextAttack, and a loop that pads dynamically / attacks on texts in lockstep; a first / a second victim
 (k) torchattacks' members one after another on all images / the worst-case ensemble of the same members
 """
 
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks import comparisons, image_attacks, images, questions, texts
+from tests.benchmarks import comparisons, image_attacks, images, questions, text_attacks, texts
 from tests.benchmarks.measure import Effort
 
 
@@ -41,7 +42,8 @@ def main() -> None:
     options.add_argument("--store", type=Path, default=Path(".kdbench/store"), help="a finished quickstart, for (d)")
     options.add_argument("--steps", type=int, default=40, help="updates in each measurement")
     options.add_argument("--rounds", type=int, default=5, help="pairs of measurements, after one of warm-up")
-    options.add_argument("--only", default="abcdefghik", help="letters of what to measure: abc go together [all]")
+    options.add_argument("--snippets", type=int, default=100, help="examples attacked in (j), which takes an hour")
+    options.add_argument("--only", default="abcdefghijk", help="letters of what to measure: abc go together [all]")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     effort = Effort(chosen.steps, chosen.rounds)
@@ -59,6 +61,8 @@ def main() -> None:
         questions.measure_decoding(chosen.rounds)
     if "i" in chosen.only:
         comparisons.measure(chosen.rounds)
+    if "j" in chosen.only:
+        text_attacks.measure(min(chosen.rounds, 2), chosen.snippets)
     if "k" in chosen.only:
         image_attacks.measure()
 

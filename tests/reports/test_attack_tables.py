@@ -128,7 +128,7 @@ def test_other_versions_of_an_attack_are_not_compared(world: World) -> None:
         "odd (p): attacked by another version of the attack than kd (t, words), not ranked under attack",
     )
     assert report.provenance.attacks == (
-        ("words", "words/1+textattack-0.3.11 abc"),
-        ("words", "words/1+textattack-0.3.11 def"),
+        ("words on t", "words/1+textattack-0.3.11 abc"),
+        ("words on t", "words/1+textattack-0.3.11 def"),
     )
-    assert "- attack, words: words/1+textattack-0.3.11 def" in to_markdown(report)
+    assert "- attack, words on t: words/1+textattack-0.3.11 def" in to_markdown(report)
