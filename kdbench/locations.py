@@ -11,6 +11,11 @@ def _folders(variable: str) -> tuple[Path, ...]:
     return tuple(Path(part) for part in os.environ.get(variable, "").split(os.pathsep) if part)
 
 
+def _absolute(*folders: Path) -> tuple[Path, ...]:
+    """Whoever reads from them may have changed the working directory."""
+    return tuple(folder.absolute() for folder in folders)
+
+
 @dataclass(frozen=True)
 class Locations:
     """The places that are searched, in this order: mirrors, packages, the hub.
@@ -36,9 +41,9 @@ class Locations:
         """Options first, then ``KDBENCH_DATA``, ``KDBENCH_MODELS``, ``KDBENCH_CACHE``, ``KDBENCH_OFFLINE``."""
         cache = os.environ.get("KDBENCH_CACHE")
         return cls(
-            data=(*data, *_folders("KDBENCH_DATA")),
-            models=(*models, *_folders("KDBENCH_MODELS")),
-            cache=Path(cache) if cache else Path.home() / ".cache" / "kdbench",
+            data=_absolute(*data, *_folders("KDBENCH_DATA")),
+            models=_absolute(*models, *_folders("KDBENCH_MODELS")),
+            cache=Path(cache).absolute() if cache else Path.home() / ".cache" / "kdbench",
             offline=offline or os.environ.get("KDBENCH_OFFLINE", "") not in ("", "0"),
         )
 

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from safetensors import SafetensorError
+
 from kdbench.attacks import assets
 from kdbench.attacks.spec import AttackSpec
 from kdbench.attacks.version import asset_fingerprints
@@ -36,6 +38,8 @@ _VARIABLES = (
 )
 # Longer strings are whole texts, nearly all different: keeping them would cost memory and never hit.
 _MEMO_CHARACTERS = 48
+# What reading a damaged asset raises; pyarrow's and JSON's errors are ValueErrors.
+_BAD_ASSET = (OSError, ValueError, LookupError, EOFError, ImportError, pickle.UnpicklingError, SafetensorError)
 
 
 @contextlib.contextmanager
@@ -62,21 +66,27 @@ def build(spec: AttackSpec, wrapper: Any, directories: Sequence[Path]) -> Any:
     The wrapper is given the folders as its ``directories``: recipes of kdbench find their assets by them.
 
     Raises:
-        AttackError: the recipe cannot be found or built, or has another goal than ``spec`` or the wrapper.
+        AttackError: the recipe cannot be found or built, an asset is damaged, or the goal is another one than that of
+            ``spec`` or the wrapper.
     """
-    wrapper.directories = tuple(directories)
+    directories = tuple(path.absolute() for path in directories)  # some recipes are built in another working directory
+    wrapper.directories = directories
     module, _, attribute = spec.recipe.partition(":")
     try:
         recipe = getattr(importlib.import_module(module), attribute).build
         inspect.signature(recipe).bind(wrapper, **spec.arguments)
     except (ImportError, AttributeError, TypeError) as error:
         raise AttackError(f"attack '{spec.name}': recipe {spec.recipe} cannot be built: {error}") from error
-    with _local_files(spec, directories), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of TextAttack's own calls
-        attack = recipe(wrapper, **spec.arguments)
+    try:
+        with _local_files(spec, directories), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of TextAttack's own calls
+            attack = recipe(wrapper, **spec.arguments)
+        if "use" in spec.needs:
+            _load_sentence_encoder(attack, directories)
+    except _BAD_ASSET as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise AttackError(f"attack '{spec.name}' cannot be built: {reason}") from error
     _check_goal(spec, wrapper, attack)
-    if "use" in spec.needs:
-        _load_sentence_encoder(attack, directories)
     if spec.models:
         from kdbench.attacks.recipes import masked_lm
 

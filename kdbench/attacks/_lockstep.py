@@ -1,8 +1,8 @@
-"""Many searches at once: each runs until it asks the victim, then all their questions are answered together.
+"""Many searches at once: each runs until it asks a model, then all their questions are answered together.
 
-A victim that is asked about twenty short texts at a time is held up by the overhead of each call, above all on a GPU.
+A model that is asked about twenty short texts at a time is held up by the overhead of each call, above all on a GPU.
 Searches of different examples have nothing to do with each other, so they can wait for one another: every search is
-a greenlet, and the hub collects their questions, makes them distinct, and answers them in one call.
+a greenlet, and the hub collects their questions, makes them distinct, and lets each model answer in one call.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import greenlet
 
-AskT = TypeVar("AskT", bound=Hashable)
+QuestionT = TypeVar("QuestionT", bound=Hashable)
 AnswerT = TypeVar("AnswerT")
 ResultT = TypeVar("ResultT")
 
@@ -33,34 +33,40 @@ class State:
 
 
 @dataclass(frozen=True)
-class _Lane(Generic[AskT]):
+class _Lane:
     """A search that waits for answers, or for its turn to begin: then there are no questions and no state."""
 
     number: int
     search: greenlet.greenlet
-    questions: Sequence[AskT]
-    state: Any
+    model: Any = None
+    questions: Sequence[Any] = ()
+    state: Any = None
 
 
-class Lockstep(Generic[AskT, AnswerT]):
+class Lockstep:
     """Runs searches side by side and answers their questions together."""
 
-    def __init__(self, answer: Callable[[list[AskT]], Sequence[AnswerT]], state: State, lanes: int) -> None:
+    def __init__(self, state: State, lanes: int) -> None:
         """Nothing runs yet.
 
         Args:
-            answer: answers distinct questions, in their order.
             state: of the search that runs; put aside while another one does.
             lanes: how many searches are under way at once, at least 1.
         """
-        self.answer = answer
         self.state = state
-        self.lanes = lanes
+        self.lanes = max(1, lanes)
 
-    def ask(self, questions: Sequence[AskT]) -> list[AnswerT]:
-        """Answers to some questions. Only a search may call it; others run before it returns."""
+    def ask(
+        self, model: Callable[[list[QuestionT]], Sequence[AnswerT]], questions: Sequence[QuestionT]
+    ) -> list[AnswerT]:
+        """A model's answers to some questions. Only a search may call it; others run before it returns.
+
+        Args:
+            model: answers distinct questions in their order. What it answers must not depend on the others.
+            questions: hashable, as the model is.
+        """
         hub = greenlet.getcurrent().parent
-        answers: list[AnswerT] = hub.switch(questions)
+        answers: list[AnswerT] = hub.switch((model, questions))
         return answers
 
     def run(self, searches: Iterable[Callable[[], ResultT]]) -> Iterator[tuple[int, ResultT]]:
@@ -69,9 +75,9 @@ class Lockstep(Generic[AskT, AnswerT]):
         What a search raises is raised here, and ends all of them.
         """
         todo = enumerate(searches)
-        lanes: list[_Lane[AskT]] = []
+        lanes: list[_Lane] = []
         while True:
-            answers = self._answers(lanes)
+            answers = _answers(lanes)
             begun = [_begin(number, search) for number, search in islice(todo, self.lanes - len(lanes))]
             moving, lanes = lanes + begun, []
             if not moving:
@@ -79,16 +85,21 @@ class Lockstep(Generic[AskT, AnswerT]):
             for lane in moving:
                 if lane.state is not None:
                     self.state.restore(lane.state)
-                outcome = lane.search.switch([answers[question] for question in lane.questions])
+                outcome = lane.search.switch([answers[lane.model][question] for question in lane.questions])
                 if lane.search.dead:
                     yield lane.number, outcome
                 else:
-                    lanes.append(_Lane(lane.number, lane.search, outcome, self.state.save()))
-
-    def _answers(self, lanes: list[_Lane[AskT]]) -> dict[AskT, AnswerT]:
-        distinct = list(dict.fromkeys(question for lane in lanes for question in lane.questions))
-        return dict(zip(distinct, self.answer(distinct), strict=True)) if distinct else {}
+                    model, questions = outcome
+                    lanes.append(_Lane(lane.number, lane.search, model, questions, self.state.save()))
 
 
-def _begin(number: int, search: Callable[[], Any]) -> _Lane[Any]:
-    return _Lane(number, greenlet.greenlet(lambda answers: search()), (), None)
+def _answers(lanes: list[_Lane]) -> dict[Any, dict[Any, Any]]:
+    """Model -> question -> answer."""
+    asked: dict[Any, dict[Any, None]] = {}
+    for lane in lanes:
+        asked.setdefault(lane.model, {}).update(dict.fromkeys(lane.questions))
+    return {model: dict(zip(some, model(list(some)), strict=True)) for model, some in asked.items() if some}
+
+
+def _begin(number: int, search: Callable[[], Any]) -> _Lane:
+    return _Lane(number, greenlet.greenlet(lambda answers: search()))

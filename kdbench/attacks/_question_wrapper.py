@@ -90,7 +90,7 @@ class QuestionWrapper(ModelWrapper):
 
     goal = WrongAnswer
     view: View
-    ask: Callable[[Sequence[Query]], list[Answers]]
+    ask: Callable[[Callable[[list[Any]], Any], Sequence[Any]], list[Any]]
     memo: Memo
     directories: tuple[Path, ...]
 
@@ -111,7 +111,8 @@ class QuestionWrapper(ModelWrapper):
     def __call__(self, text_input_list: list[str], **kwargs: Any) -> list[Answered]:
         """What the victim answers to each question."""
         context, tail = self.view.example.context, self.view.tail
-        return [self._measure(answers) for answers in self.ask([(part + tail, context) for part in text_input_list])]
+        asked = self.ask(self.answer, [(part + tail, context) for part in text_input_list])
+        return [self._measure(answers) for answers in asked]
 
     def answer(self, questions: list[Query]) -> Sequence[Answers]:
         """The victim's answers to distinct questions about any contexts."""

@@ -7,7 +7,7 @@ import copy
 import functools
 import random
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -50,14 +50,15 @@ class Wrapper(Protocol[ExampleT_contra]):
     Attributes:
         goal: class of the goal functions whose results can be scored.
         view: what concerns the example under attack, and nothing else does.
-        ask: answers questions about the example; others are answered at the same time.
+        ask: has a model answer questions, together with those of other examples. Recipes may ask other models than
+            the victim in this way.
         memo: what recipes may keep of work that does not depend on the victim.
         directories: asset folders.
     """
 
     goal: type
     view: Any
-    ask: Callable[[Sequence[Any]], list[Any]]
+    ask: Callable[[Callable[[list[Any]], Any], Sequence[Any]], list[Any]]
     memo: Memo
     directories: tuple[Path, ...]
 
@@ -135,13 +136,15 @@ def search_all(
         attack = _library.build(spec, wrapper, directories)
         attack.goal_function.query_budget = query_budget
         attack.goal_function.batch_size = query_budget  # batching is the victim's affair
-        lockstep: Lockstep[Hashable, Any] = Lockstep(wrapper.answer, _state_of(wrapper), lanes)
+        lockstep = Lockstep(_state_of(wrapper), lanes)
         wrapper.ask = lockstep.ask
         searches = (functools.partial(_search, attack, wrapper, example, spec, seed) for example in examples)
-        for number, attempt in lockstep.run(searches):
-            attempts[number] = attempt
-            progress(len(attempts))
-        wrapper.memo.save()
+        try:
+            for number, attempt in lockstep.run(searches):
+                attempts[number] = attempt
+                progress(len(attempts))
+        finally:
+            wrapper.memo.save()
     return [attempts[number] for number in range(len(examples))]
 
 

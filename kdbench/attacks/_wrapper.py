@@ -46,7 +46,7 @@ class VictimWrapper(ModelWrapper):
 
     goal = UntargetedClassification
     view: View
-    ask: Callable[[Sequence[Query]], list[np.ndarray]]
+    ask: Callable[[Callable[[list[Any]], Any], Sequence[Any]], list[Any]]
     memo: Memo
     directories: tuple[Path, ...]
 
@@ -67,7 +67,7 @@ class VictimWrapper(ModelWrapper):
         confident victim no word would matter more than another, and its scale of logits is what distillation
         changes; with many classes the rounded sum is even refused. In float64 the margin may reach 36.
         """
-        logits = np.stack(self.ask([self._query(part) for part in text_input_list]))
+        logits = np.stack(self.ask(self.answer, [self._query(part) for part in text_input_list]))
         return torch.softmax(torch.from_numpy(logits.astype(np.float64)), dim=1)
 
     def answer(self, questions: list[Query]) -> np.ndarray:

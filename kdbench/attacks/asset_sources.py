@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from pydantic import Field, RootModel
+from pydantic import Field, RootModel, model_validator
 
 from kdbench.attacks.spec import Need
 from kdbench.schema import Spec, load_yaml
@@ -20,6 +20,12 @@ class Download(Spec):
     holds: tuple[Confined, ...] = Field(min_length=1, description="files that are there afterwards, in an asset folder")
     unpack: bool = Field(False, description="whether it is a zip archive; otherwise it becomes the one file of 'holds'")
     sha256: str = Field("", pattern="^([0-9a-f]{64})?$", description="of what is downloaded, where it is known")
+
+    @model_validator(mode="after")
+    def _in_folders(self) -> Download:
+        if self.unpack and any(Path(name).parent == Path() for name in self.holds):
+            raise ValueError("'holds' of an archive must name a folder of each file: that is what is taken out of it")
+        return self
 
 
 class AssetSource(Spec):

@@ -18,6 +18,7 @@ from kdbench.attacks.encoder import find_encoder
 from kdbench.attacks.spec import AttackSpec, Need
 from kdbench.errors import AttackError
 
+VECTOR_FILES = ("paragram.npy", "wordlist.pickle", "nn.npy")
 _TAGGER_FILES = (
     "taggers/averaged_perceptron_tagger_eng/averaged_perceptron_tagger_eng.weights.json",
     "taggers/universal_tagset/en-ptb.map",
@@ -135,8 +136,7 @@ def nltk_folder() -> Path:
 def find_counterfitted(directories: Sequence[Path]) -> Path | None:
     """The folder with the counter-fitted vectors, under TextAttack's file names."""
     candidates = [directory / name for directory in directories for name in ("paragramcf", "counterfitted")]
-    names = ("paragram.npy", "wordlist.pickle", "nn.npy")
-    return next((path for path in candidates if all((path / name).is_file() for name in names)), None)
+    return next((path for path in candidates if all((path / name).is_file() for name in VECTOR_FILES)), None)
 
 
 def find_sentence_encoder(directories: Sequence[Path]) -> Path | None:
@@ -174,19 +174,26 @@ def find_tagger(directories: Sequence[Path]) -> list[Path]:
 
 
 def find_model(hub_id: str, directories: Sequence[Path]) -> Path | None:
-    """The folder of a hub model: ``<directory>/<hub id>``, ``<directory>/<name>`` or in the hub's cache."""
+    """The folder of a hub model: ``<directory>/<hub id>``, ``<directory>/<name>`` or in the hub's cache.
+
+    A folder without safetensors is passed over: pickles are not read.
+    """
     name = hub_id.rpartition("/")[2]
     for directory in directories:
         for path in (directory / hub_id, directory / name):
-            if (path / "config.json").is_file():
+            if _is_model(path):
                 return path
     from huggingface_hub import try_to_load_from_cache
 
     for identifier in (hub_id, name):
         cached = try_to_load_from_cache(identifier, "config.json")
-        if isinstance(cached, str):
+        if isinstance(cached, str) and _is_model(Path(cached).parent):
             return Path(cached).parent
     return None
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
 
 
 def _package(name: str) -> str | None:

@@ -35,6 +35,7 @@ class ClassifierVictim:
     lengths, so that hardly anything is padded.
 
     Attributes:
+        device: where the model is.
         calls: how often :meth:`logits` was called.
         batches: forward passes of the model.
         rows: texts in them.
@@ -52,7 +53,8 @@ class ClassifierVictim:
         self.model = model.eval()
         self.reader = reader
         self.num_labels = int(model.config.num_labels)
-        self.tokens = tokens or TOKENS.get(model.device.type, TOKENS["cpu"])
+        self.device = model.device.type
+        self.tokens = tokens or TOKENS.get(self.device, TOKENS["cpu"])
         self.known: Any = LRU(REMEMBERED)
         self.shortened: bool | None = None
         self.calls = self.batches = self.rows = 0

@@ -54,9 +54,10 @@ class SentenceEncoder:
 
     Args:
         folder: a Hugging Face model directory with ``model.safetensors``.
-        device: where it runs.
+        device: ``cpu``, ``cuda``, …
 
     Attributes:
+        device: where it runs.
         fingerprint: of the folder's weights, configuration and tokenizer.
 
     Raises:
@@ -72,7 +73,7 @@ class SentenceEncoder:
         except (OSError, ValueError) as error:
             raise AttackError(f"{folder}: no sentence encoder can be loaded from here: {error}") from error
         self._model = model.to(device).eval()
-        self._device = device
+        self.device = device
         self._max_length = _max_length(folder, model.config.max_position_embeddings)
         self.fingerprint = folder_fingerprint(folder)
 
@@ -107,7 +108,7 @@ class SentenceEncoder:
 
         inputs = self._tokenizer(
             texts, truncation=True, max_length=self._max_length, padding=True, return_tensors="pt"
-        ).to(self._device)
+        ).to(self.device)
         hidden = self._model(**inputs).last_hidden_state
         mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1e-9)

@@ -21,6 +21,12 @@ def folder_fingerprint(folder: Path) -> str:
     return files_fingerprint([file for pattern in MODEL_FILES for file in folder.glob(pattern)])
 
 
+def tree_fingerprint(folder: Path) -> str:
+    """``sha256:…`` of a model directory and the folders in it, where sentence encoders keep how they pool."""
+    files = {file for pattern in MODEL_FILES for file in folder.rglob(pattern) if file.is_file()}
+    return f"sha256:{digest(sorted([file.relative_to(folder).as_posix(), _digest_of(file)] for file in files))}"
+
+
 def _digest_of(file: Path) -> str:
     state = file.stat()
     return _digest(file.resolve(), state.st_size, state.st_mtime_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -78,24 +79,31 @@ class StateFile:
         """The last state that was written; nothing where there is none, or one of something else."""
         try:
             with safe_open(self.path, framework="pt") as stored:
-                facts = stored.metadata()
+                facts = stored.metadata() or {}
                 values: dict[str, Any] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         except (OSError, SafetensorError):
             return None
-        if facts.pop("key") != self.key:
+        if facts.pop("key", None) != self.key:
             return None
-        values |= {name: int(fact) for name, fact in facts.items()}
-        return AttackState(**values)
+        try:
+            values |= {name: int(fact) for name, fact in facts.items()}
+            return AttackState(**values)
+        except (TypeError, ValueError):  # other fields than ours
+            return None
 
     def save(self, state: AttackState) -> None:
-        """Write the state, unless the last writing was so short a time ago that this would slow the attack down."""
+        """Write the state, unless the last writing was so short a time ago that this would slow the attack down.
+
+        Where it cannot be written the attack goes on: all that is lost is where to go on after an interruption.
+        """
         start = time.perf_counter()
         if start < self._next:
             return
         values = {field.name: getattr(state, field.name) for field in fields(state)}
         tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
         facts = {name: str(value) for name, value in values.items() if name not in tensors}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.path, save(tensors, facts | {"key": self.key}))
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.path, save(tensors, facts | {"key": self.key}))
         end = time.perf_counter()
         self._next = end + (end - start) / _SHARE

@@ -87,10 +87,11 @@ class _Table(MutableMapping[bytes, bytes]):
 
 def _read(folder: Path) -> Iterator[tuple[bytes, bytes]]:
     for part in sorted(folder.glob("*.parquet")):
-        # A file may vanish when others are made one, and a damaged one is as good as none.
-        with contextlib.suppress(OSError, pa.ArrowInvalid, KeyError):
-            columns = pq.read_table(part, schema=_SCHEMA)
-            yield from zip(columns["key"].to_pylist(), columns["value"].to_pylist(), strict=True)
+        with contextlib.suppress(OSError):  # a file may vanish when others are made one
+            content = part.read_bytes()
+            if _name(content) == part.name:  # a damaged one is as good as none
+                columns = pq.read_table(pa.BufferReader(content), schema=_SCHEMA)
+                yield from zip(columns["key"].to_pylist(), columns["value"].to_pylist(), strict=True)
 
 
 def _publish(folder: Path, values: dict[bytes, bytes]) -> None:
@@ -107,10 +108,15 @@ def _publish(folder: Path, values: dict[bytes, bytes]) -> None:
         pq.write_table(
             pa.table([pa.array(keys, pa.binary(16)), pa.array(contents, pa.binary())], schema=_SCHEMA), scratch
         )
-        target = folder / f"{hashlib.sha256(scratch.read_bytes()).hexdigest()[:16]}.parquet"
+        target = folder / _name(scratch.read_bytes())
         scratch.rename(target)
     finally:
         scratch.unlink(missing_ok=True)
     for part in parts:
         if part != target:
             part.unlink(missing_ok=True)
+
+
+def _name(content: bytes) -> str:
+    """Of a file, by its content."""
+    return f"{hashlib.sha256(content).hexdigest()[:16]}.parquet"

@@ -9,7 +9,7 @@ from typing import Any
 
 from kdbench.attacks import assets, nltk_data
 from kdbench.attacks.encoder import find_encoder
-from kdbench.attacks.fingerprints import files_fingerprint, folder_fingerprint
+from kdbench.attacks.fingerprints import files_fingerprint, folder_fingerprint, tree_fingerprint
 from kdbench.attacks.spec import AttackSpec, Need
 from kdbench.hashing import digest
 
@@ -52,7 +52,7 @@ def asset_fingerprints(spec: AttackSpec, directories: Sequence[Path]) -> dict[st
         return {}
     fingerprint: dict[Need, Callable[[], str | None]] = {
         "wordnet": lambda: f"sha256:{nltk_data.WORDNET_SHA256}",
-        "counterfitted": lambda: _of_files(assets.find_counterfitted(directories)),
+        "counterfitted": lambda: _of_vectors(assets.find_counterfitted(directories)),
         "neighbours": lambda: _of_files(assets.find_neighbours(directories)),
         "use": lambda: _of_files(assets.find_sentence_encoder(directories)),
         "encoder": lambda: _of_model(find_encoder(directories=directories)),
@@ -65,14 +65,21 @@ def asset_fingerprints(spec: AttackSpec, directories: Sequence[Path]) -> dict[st
     }
     found = {"stop-words": f"sha256:{nltk_data.STOP_WORDS_SHA256}"}
     found |= {need: value for need in spec.needs if need in fingerprint and (value := fingerprint[need]())}
-    models = {model: _of_model(assets.find_model(model, directories)) for model in spec.models}
-    return found | {f"model {model}": value for model, value in models.items() if value}
+    models = {model: assets.find_model(model, directories) for model in spec.models}
+    found |= {f"model {model}": tree_fingerprint(folder) for model, folder in models.items() if folder}
+    if any(model.startswith("sentence-transformers/") for model in spec.models):
+        found["sentence-transformers"] = f"version:{importlib.metadata.version('sentence-transformers')}"
+    return found
 
 
 def _of_files(path: Path | None) -> str | None:
     if path is None:
         return None
     return files_fingerprint([path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()])
+
+
+def _of_vectors(folder: Path | None) -> str | None:
+    return None if folder is None else files_fingerprint([folder / name for name in assets.VECTOR_FILES])
 
 
 def _of_model(folder: Path | None) -> str | None:

@@ -122,6 +122,7 @@ def _attack(session: Session, results: Results) -> bool:
             if results.finished(attack.name, version):
                 say(f"{attack.name}: was done before")
             else:
+                results.create()
                 with watch(attack.name) as report:
                     results.keep(attack.name, *session.run(attack, report, results.state(attack.name, version)))
             entry = results.summary.attacks[attack.name]

@@ -58,7 +58,8 @@ def _values(entry: AttackEntry) -> dict[str, str]:
     values = {title: _percent(metrics[name]) for name, title in _SHARES.items() if name in metrics}
     if entry.interval:
         low, high = (100 * bound for bound in entry.interval)
-        values[_SHARES["accuracy_under_attack"]] += f" [{low:.1f}, {high:.1f}]"
+        under = 100 * metrics["accuracy_under_attack"]
+        values[_SHARES["accuracy_under_attack"]] = f"{under:.1f} [{low:.1f}, {high:.1f}] %"
     values |= {name: str(entry.counts[name]) for name in OUTCOMES if name in entry.counts}
     values["mean queries"] = f"{metrics['mean_queries']:.1f}"
     if "mean_norm" in metrics:

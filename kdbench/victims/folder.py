@@ -94,13 +94,17 @@ def load_victim(folder: Path, task: TaskSpec, labels: tuple[str, ...] = ()) -> V
 
 def _read_config(home: Path, folder: Path) -> dict[str, Any]:
     try:
-        config: dict[str, Any] = json.loads((home / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((home / "config.json").read_text(encoding="utf-8"))
     except OSError:
         raise ModelError(
             f"{folder}: holds no config.json: name a directory that save_pretrained wrote, or a cell of a store"
         ) from None
     except ValueError as error:
         raise ModelError(f"{home / 'config.json'}: is not JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise ModelError(f"{home / 'config.json'}: is no configuration of a model: not a JSON object")
+    if not isinstance(config.get("id2label") or {}, dict):
+        raise ModelError(f"{home / 'config.json'}: id2label must be an object, names of the classes by their numbers")
     return config
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from kdbench.attacks.image_state import StateFile
 from kdbench.attacks.outcomes import HELD
 from kdbench.errors import StoreError
 from kdbench.hashing import digest
+from kdbench.locks import locked
 from kdbench.schema import Spec
 from kdbench.stats.intervals import wilson_interval
 from kdbench.store import write_atomic
 from kdbench.victims.attack import Attacked
 
 _UNFINISHED = ".unfinished.safetensors"
+_LOCK = ".lock"
 OUTCOMES = ("skipped", *HELD, "success")
 
 
@@ -83,7 +86,7 @@ class Results:
         self.summary = Summary(settings=settings)
         if folder is None or not folder.exists():
             return
-        others = not folder.is_dir() or any(not path.name.endswith(_UNFINISHED) for path in folder.iterdir())
+        others = not folder.is_dir() or any(not self._is_own(path.name) for path in folder.iterdir())
         if others and not (folder / "summary.json").is_file():
             raise StoreError(f"{folder}: holds other files than attacks: choose another --out")
         if (folder / "summary.json").is_file():
@@ -110,11 +113,29 @@ class Results:
                 return False  # lost or damaged: done again
         return True
 
+    def create(self) -> None:
+        """Make the folder and see that it can be written, before hours of work depend on that.
+
+        Raises:
+            StoreError: it cannot.
+        """
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.folder).close()
+        except OSError as error:
+            raise StoreError(f"{self.folder}: cannot be written: {error.strerror}") from error
+
     def state(self, name: str, version: str) -> StateFile | None:
         """Where an attack on images keeps what it has found so far; nowhere without a folder."""
         if self.folder is None:
             return None
         return StateFile(self._unfinished(name), digest([self.summary.settings, version]))
+
+    @staticmethod
+    def _is_own(name: str) -> bool:
+        return name == _LOCK or name.endswith(_UNFINISHED)
 
     def _unfinished(self, name: str) -> Path:
         assert self.folder is not None
@@ -135,24 +156,31 @@ class Results:
         return {**content, "attacks": attacks}
 
     def keep(self, name: str, entry: AttackEntry, attacked: Attacked) -> None:
-        """Add a finished attack.
+        """Add a finished attack to what is there by now: other processes may have added theirs.
 
         Raises:
-            StoreError: the folder cannot be written.
+            StoreError: the folder cannot be written, or holds the results of other settings by now.
         """
         self.tables[name] = attacked.table
-        self.summary = self.summary.model_copy(update={"attacks": {**self.summary.attacks, name: entry}})
+        self._enter(name, entry)
         if self.folder is None:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            attacked.table.to_parquet(self.folder / f"{name}.parquet")
-            if attacked.images is not None:
-                save_file({"images": attacked.images.contiguous()}, self.folder / f"{name}.safetensors")
-            write_atomic(self.folder / "summary.json", self.summary.model_dump_json(indent=1))
+            with locked(self.folder / _LOCK):
+                if (self.folder / "summary.json").is_file():
+                    self.summary = _same(_read(self.folder / "summary.json"), self.summary, self.folder)
+                    self._enter(name, entry)
+                attacked.table.to_parquet(self.folder / f"{name}.parquet")
+                if attacked.images is not None:
+                    save_file({"images": attacked.images.contiguous()}, self.folder / f"{name}.safetensors")
+                write_atomic(self.folder / "summary.json", self.summary.model_dump_json(indent=1))
             self._unfinished(name).unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"{self.folder}: cannot be written: {error.strerror}") from error
+
+    def _enter(self, name: str, entry: AttackEntry) -> None:
+        self.summary = self.summary.model_copy(update={"attacks": {**self.summary.attacks, name: entry}})
 
 
 def _read(path: Path) -> Summary:

@@ -26,6 +26,9 @@ from kdbench.victims.folder import Victim, load_victim
 from kdbench.victims.request import Request
 from kdbench.victims.results import AttackEntry, summarize_attack
 
+THREADS = 1
+"""As in a suite's cells: rounding depends on how many there are."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -148,6 +151,7 @@ def open_session(
         ModelError: no model for this task, or no such device.
         DataError: the data cannot be had, or is not what the task needs.
     """
+    torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.allow_tf32 = False  # as in evaluations: fp32 means fp32
     target = _device(device)

@@ -136,6 +136,8 @@ def test_found_assets_are_not_missing(tmp_path):
         (tmp_path / "paragramcf" / file).touch()
     (tmp_path / "distilroberta-base").mkdir()
     (tmp_path / "distilroberta-base" / "config.json").touch()
+    assert assets.find_model("distilbert/distilroberta-base", [tmp_path]) is None, "pickles are not read"
+    (tmp_path / "distilroberta-base" / "model.safetensors").touch()
     for name, missing in (("textbugger", ["TensorFlow"]), ("clare", ["pickle", "TensorFlow"])):
         lines = assets.missing_assets(ATTACKS.get(name), [tmp_path / "none", tmp_path])
         assert len(lines) == len(missing)

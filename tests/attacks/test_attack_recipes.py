@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,7 @@ def plain_textattack(victim, examples, spec, budget, directories):
 
         class Plain(ModelWrapper):
             goal, max_length = UntargetedClassification, 512
+            ask = staticmethod(lambda model, questions: model(questions))
 
             def __init__(self):
                 self.model, self.memo = victim, Memo()
@@ -220,3 +222,42 @@ def test_a_word_list_that_would_run_code_is_refused(tmp_path):
     with _library.session(), pytest.raises(AttackError, match="only plain dicts of words are read"):
         _library._load_counterfitted([tmp_path])
     assert not (tmp_path / "harm").exists()
+
+
+BERT = "google-bert/bert-base-uncased"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("textfooler-neighbours", "counterfitted_neighbors.parquet", b"PAR1"),
+        ("hotflip", "paragramcf/paragram.npy", b"half"),
+        ("hotflip", "paragramcf/wordlist.pickle", b""),
+        ("hotflip", "paragramcf/wordlist.pickle", b"\xff"),
+        ("pso", "word_candidates_sense.pkl", b"\x80"),
+        ("bae-minilm", f"{BERT}/config.json", b"{"),
+        ("bae-minilm", f"{BERT}/model.safetensors", b"half"),
+        ("textfooler", "universal-sentence-encoder/saved_model.pb", b"half"),
+    ],
+)
+def test_a_damaged_asset_is_told_in_one_line(bag, folder, tmp_path, monkeypatch, flair_tagger, name, file, content):
+    copy = tmp_path / "assets"
+    shutil.copytree(folder, copy)
+    (copy / file).write_bytes(content)
+    spec = ATTACKS.get(name)
+    (tmp_path / "tensorflow_hub.py").write_text("def load(folder): raise OSError(f'{folder}: is damaged')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "tensorflow_hub", raising=False)
+    with pytest.raises(AttackError, match=f"attack '{name}' cannot be built: .") as caught:
+        attack_texts(GradientBag(bag), EXAMPLES, spec, perturb="text", query_budget=9, seed=0, directories=[copy])
+    assert "\n" not in str(caught.value)
+    sys.modules.pop("tensorflow_hub", None)
+
+
+def test_assets_are_found_beside_models_in_a_relative_folder(bag, folder, monkeypatch):
+    """A recipe with models is built in another working directory."""
+    spec = ATTACKS.get("textfooler-neighbours").model_copy(update={"models": (BERT,)})
+    monkeypatch.chdir(folder.parent)
+    settings = {"perturb": "text", "query_budget": 300, "seed": 0, "directories": [Path(folder.name)]}
+    outcomes = attack_texts(GradientBag(bag), EXAMPLES, spec, **settings)
+    assert any(outcome.perturbed != outcome.original for outcome in outcomes)

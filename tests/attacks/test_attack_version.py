@@ -62,6 +62,7 @@ def test_assets_count_by_content(tmp_path):
     for folder in (tmp_path / "one", tmp_path / "two"):
         (folder / "a" / "b").mkdir(parents=True)
         (folder / "a" / "b" / "config.json").write_text("{}")
+        (folder / "a" / "b" / "model.safetensors").touch()
         write_vectors(folder / "paragramcf")
         write_neighbours(folder)
         write_hownet(folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from kdbench.attacks.image_state import StateFile
 from kdbench.attacks.images import ImageAttackResult, attack_images
@@ -88,9 +89,11 @@ def test_what_is_done_is_not_done_again(whole: ImageAttackResult, tmp_path: Path
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("content", [None, b"", b"torn", "other key"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"torn", "other key", {}, {"key": "cell"}, {"key": "cell", "round": "x"}]
+)
 def test_what_is_not_this_attack_s_state_is_not_used(
-    content: bytes | str | None, whole: ImageAttackResult, tmp_path: Path
+    content: bytes | str | dict[str, str] | None, whole: ImageAttackResult, tmp_path: Path
 ) -> None:
     path = tmp_path / "attack.safetensors"
     if content == "other key":
@@ -98,8 +101,16 @@ def test_what_is_not_this_attack_s_state_is_not_used(
             run(path, key="another", interrupt_after=3)
     elif isinstance(content, bytes):
         path.write_bytes(content)
+    elif isinstance(content, dict):  # of other fields
+        save_file({"margins": torch.zeros(1)}, path, metadata=content or None)
     assert StateFile(path, "cell").load() is None
     assert same(run(path), whole)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_state_that_cannot_be_written_does_not_end_the_attack(whole: ImageAttackResult, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    assert same(run(tmp_path / "taken" / "attack.safetensors"), whole)
 
 
 def test_writing_is_a_small_part_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

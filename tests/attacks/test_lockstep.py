@@ -8,14 +8,19 @@ import pytest
 
 from kdbench.attacks._lockstep import Lockstep, State
 
+
+def echo(questions):
+    return questions
+
+
 RANDOM = State(random.getstate, random.setstate)
 
 
-def collatz(lockstep, start):
+def collatz(lockstep, model, start):
     """A search whose next question depends on the last answer; returns what it asked."""
     asked = [start]
     while asked[-1] != 1:
-        (answer,) = lockstep.ask([asked[-1]])
+        (answer,) = lockstep.ask(model, [asked[-1]])
         asked.append(answer)
     return asked
 
@@ -28,8 +33,8 @@ def follow(starts, lanes):
         calls.append(questions)
         return [n // 2 if n % 2 == 0 else 3 * n + 1 for n in questions]
 
-    lockstep = Lockstep(answer, RANDOM, lanes)
-    found = dict(lockstep.run(lambda start=start: collatz(lockstep, start) for start in starts))
+    lockstep = Lockstep(RANDOM, lanes)
+    found = dict(lockstep.run(lambda start=start: collatz(lockstep, answer, start) for start in starts))
     return [found[number] for number in range(len(starts))], calls
 
 
@@ -55,7 +60,7 @@ def test_no_more_searches_are_under_way_than_lanes():
 
 
 def test_a_search_that_asks_nothing_ends_at_once():
-    lockstep = Lockstep(lambda questions: questions, RANDOM, 2)
+    lockstep = Lockstep(RANDOM, 2)
     assert sorted(lockstep.run([lambda: "a", lambda: "b", lambda: "c"])) == [(0, "a"), (1, "b"), (2, "c")]
     assert list(lockstep.run([])) == []
 
@@ -67,9 +72,9 @@ def test_searches_begin_one_by_one_from_an_iterator():
     def searches():
         for number in range(5):
             begun.append(number)
-            yield lambda number=number: lockstep.ask([number])
+            yield lambda number=number: lockstep.ask(echo, [number])
 
-    lockstep = Lockstep(lambda questions: questions, RANDOM, 2)
+    lockstep = Lockstep(RANDOM, 2)
     results = lockstep.run(searches())
     next(results)
     assert begun == [0, 1]
@@ -78,14 +83,14 @@ def test_searches_begin_one_by_one_from_an_iterator():
 
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_each_search_keeps_its_random_state(lanes):
-    lockstep = Lockstep(lambda questions: questions, RANDOM, lanes)
+    lockstep = Lockstep(RANDOM, lanes)
 
     def search(seed):
         random.seed(seed)
         drawn = []
         for _ in range(3):
             drawn.append(random.random())
-            lockstep.ask([seed])
+            lockstep.ask(echo, [seed])
         return drawn
 
     found = dict(lockstep.run(lambda seed=seed: search(seed) for seed in range(4)))
@@ -99,20 +104,47 @@ def test_an_error_ends_the_others_too():
 
     def search(number):
         try:
-            lockstep.ask([number])
+            lockstep.ask(echo, [number])
             if number == 1:
                 raise ValueError("search 1")
-            lockstep.ask([number])
+            lockstep.ask(echo, [number])
         finally:
             ended.append(number)
 
-    lockstep = Lockstep(lambda questions: questions, RANDOM, 3)
+    lockstep = Lockstep(RANDOM, 3)
     with pytest.raises(ValueError, match="search 1"):
         list(lockstep.run(lambda number=number: search(number) for number in range(3)))
     assert sorted(ended) == [0, 1, 2]
 
 
 def test_too_few_answers_are_an_error():
-    lockstep = Lockstep(lambda questions: questions[:-1], RANDOM, 3)
+    lockstep = Lockstep(RANDOM, 3)
     with pytest.raises(ValueError, match="shorter"):
-        list(lockstep.run([lambda: lockstep.ask(["a", "b"])]))
+        list(lockstep.run([lambda: lockstep.ask(lambda questions: questions[:-1], ["a", "b"])]))
+
+
+def test_every_model_answers_its_own_questions():
+    """Two searches ask different models the same at the same time; one asks both in turn."""
+    calls = []
+
+    def double(numbers):
+        calls.append(("double", numbers))
+        return [2 * number for number in numbers]
+
+    def negative(numbers):
+        calls.append(("negative", numbers))
+        return [-number for number in numbers]
+
+    lockstep = Lockstep(RANDOM, 3)
+    searches = [
+        lambda: lockstep.ask(double, [1, 2]),
+        lambda: lockstep.ask(negative, [1]),
+        lambda: lockstep.ask(negative, lockstep.ask(double, [2, 3])),
+    ]
+    assert dict(lockstep.run(searches)) == {0: [2, 4], 1: [-1], 2: [-4, -6]}
+    assert calls == [("double", [1, 2, 3]), ("negative", [1]), ("negative", [4, 6])]
+
+
+def test_asking_nothing_is_answered_by_nothing():
+    lockstep = Lockstep(RANDOM, 2)
+    assert list(lockstep.run([lambda: lockstep.ask(echo, [])])) == [(0, [])]

@@ -19,6 +19,11 @@ def fill(folder, numbers):
     memo.save()
 
 
+def known_value(content):
+    """The one value a file holds."""
+    return next(value for value in (b"1", b"2") if b"\x01\x00\x00\x00" + value in content)
+
+
 def known(folder, settings=SETTINGS):
     return sorted(int(value) for value in Memo(folder).table(settings).values())
 
@@ -72,9 +77,12 @@ def test_processes_that_write_at_the_same_time_lose_nothing(tmp_path):
 def test_a_damaged_file_is_as_good_as_none(tmp_path):
     fill(tmp_path, [1])
     fill(tmp_path, [2])
-    first, _ = sorted(tmp_path.glob("*/*.parquet"))
+    first, second = sorted(tmp_path.glob("*/*.parquet"))
     first.write_bytes(first.read_bytes()[:50])
     assert len(known(tmp_path)) == 1
+    content = second.read_bytes()
+    second.write_bytes(content.replace(known_value(content), b"7", 1))  # which a reader of parquet would not notice
+    assert known(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_loses_the_memo_only(tmp_path):

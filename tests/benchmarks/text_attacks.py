@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from transformers import PreTrainedModel
 from kdbench.attacks import _library, assets
 from kdbench.attacks._search import _seed_all
 from kdbench.attacks.classifier import TOKENS, ClassifierVictim
+from kdbench.attacks.encoder import find_encoder
 from kdbench.attacks.memo import Memo
 from kdbench.attacks.outcomes import AttackOutcome
 from kdbench.attacks.spec import ATTACKS, AttackSpec
@@ -204,6 +206,7 @@ def _plain(
 
         class Wrapper(ModelWrapper):
             goal = UntargetedClassification
+            ask = staticmethod(lambda model, questions: model(questions))
 
             def __init__(self) -> None:
                 self.model, self.memo = model, Memo()
@@ -212,6 +215,8 @@ def _plain(
                 return called(text_input_list)
 
         attack = _library.build(spec, Wrapper(), HERE.assets())
+        if victim is _StockCalls:
+            attack.constraints = [_stock(constraint) for constraint in attack.constraints]
         attack.goal_function.query_budget = BUDGET
 
         def run() -> list[Found]:
@@ -230,6 +235,31 @@ def _plain(
             return _timed(run, lambda: called.calls)
         finally:
             np.random.set_state(before)
+
+
+def _stock(constraint: Any) -> Any:
+    """TextAttack's own sentence similarity, around the same encoder in sentence-transformers; others as they are."""
+    from textattack.constraints.semantics.sentence_encoders import SentenceEncoder
+
+    from kdbench.attacks.recipes.similarity import SentenceSimilarity
+
+    class Similarity(SentenceEncoder):
+        def encode(self, sentences: list[str]) -> Any:
+            return self.model.encode(sentences)
+
+    if not isinstance(constraint, SentenceSimilarity):
+        return constraint
+    names = ("threshold", "metric", "compare_against_original", "window_size", "skip_text_shorter_than_window")
+    similarity = Similarity(**{name: getattr(constraint, name) for name in names})
+    similarity.model = _sentence_transformer()
+    return similarity
+
+
+@functools.cache
+def _sentence_transformer() -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(find_encoder()), device="cpu")
 
 
 @contextmanager

@@ -159,9 +159,15 @@ def test_an_interrupted_command_goes_on(cli: Cli, models: Path) -> None:
     assert stopped.code == 130 and "finished attacks are in here" in stopped.err
     assert "deepwordbug" in stopped.out and "pruthi" not in stopped.out
     assert list(_summary(Path("here"))["attacks"]) == ["deepwordbug"]
-    assert {path.name for path in Path("here").iterdir()} == {"summary.json", "deepwordbug.parquet"}
+    assert {path.name for path in Path("here").iterdir()} == {".lock", "summary.json", "deepwordbug.parquet"}
     assert "deepwordbug: was done before" in cli(*line).err
     assert set(_summary(Path("here"))["attacks"]) == {"deepwordbug", "pruthi"}
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_attack(cli: Cli, models: Path) -> None:
+    Path("file").touch()
+    result = cli(*_moods(models, "plain", "--attack", "pruthi", "--examples", 4, "--out", "file/here"))
+    assert result.code == 2 and result.err == "error: file/here: cannot be written: Not a directory\n"
 
 
 def test_changed_texts_are_shown(cli: Cli, models: Path) -> None:

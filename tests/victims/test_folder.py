@@ -79,6 +79,11 @@ TOKENIZER = ("tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_to
     [
         (_drop("config.json"), "holds no config.json: name a directory that save_pretrained wrote"),
         (lambda folder: (folder / "config.json").write_text("{", encoding="utf-8"), "config.json: is not JSON"),
+        (
+            lambda folder: (folder / "config.json").write_text("[]", encoding="utf-8"),
+            "config.json: is no configuration",
+        ),
+        (_configure(id2label=["NEGATIVE", "POSITIVE"]), "config.json: id2label must be an object"),
         (_drop("model.safetensors"), "holds no weights"),
         (_pickle, "holds only pytorch_model.bin, and pickles are not read: save the model with safe_serialization"),
         (_drop(*TOKENIZER), "holds no tokenizer: save the one that the model was trained with beside it"),

