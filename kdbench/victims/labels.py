@@ -41,8 +41,8 @@ class ClassOrder:
 def match_classes(names: Sequence[str], labels: Sequence[str], *, source: str, sure: bool = False) -> ClassOrder:
     """Match the names a model gives its outputs to the classes of a task.
 
-    Names match when they are equal, or known to mean the same, but for case, spaces, hyphens and underscores. Names that
-    transformers made up (``LABEL_0``, ``LABEL_1``, …) are taken in the task's order, with a warning.
+    Names match when they are equal, or known to mean the same, but for case, spaces, hyphens and underscores. Names
+    that transformers made up (``LABEL_0``, ``LABEL_1``, …) are taken in the task's order, with a warning.
 
     Args:
         names: of the model's outputs, in their order.
