@@ -21,7 +21,7 @@ Ask = Callable[[Callable[[Sequence[str]], np.ndarray], Sequence[str]], Sequence[
 # Similarities are whole steps above or below the threshold. One closer to a step's edge than batches can move
 # it (they move it by 1e-6) is computed again from its two texts alone.
 _STEP = 1e-3
-_EDGE = 2e-5
+_EDGE = 5e-6
 
 
 class SentenceSimilarity(Constraint):
