@@ -102,8 +102,8 @@ def search_all(
     *,
     query_budget: int,
     seed: int,
-    directories: Sequence[Path],
-    progress: Callable[[int], None],
+    directories: Sequence[Path] = (),
+    progress: Callable[[int], None] = silent,
     memo: Memo | None = None,
     lanes: int = LANES,
 ) -> list[Attempt]:
@@ -116,12 +116,7 @@ def search_all(
         examples: what to attack.
         wrap: makes the victim's wrapper, once TextAttack can be imported.
         spec: the attack.
-        query_budget: most queries per example; at least 2.
-        seed: root of the examples' seeds.
-        directories: asset folders.
-        progress: called with the number of finished examples after each one.
-        memo: work shared with other victims; saved at the end.
-        lanes: how many examples are attacked at once; outcomes do not depend on it.
+        query_budget, seed, directories, progress, memo, lanes: see :class:`kdbench.attacks.settings.SearchSettings`.
 
     Raises:
         AttackError: missing assets, a recipe that cannot be built, or a budget too small.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Unpack
 
-from kdbench.attacks._search import LANES, search_all, silent
-from kdbench.attacks.memo import Memo
+from kdbench.attacks._search import search_all
 from kdbench.attacks.outcomes import QuestionOutcome, summarize_questions
+from kdbench.attacks.settings import SearchSettings
 from kdbench.attacks.spec import AttackSpec
 from kdbench.errors import AttackError
 
@@ -50,13 +49,7 @@ def attack_questions(
     victim: QuestionVictim,
     examples: Sequence[QuestionExample],
     spec: AttackSpec,
-    *,
-    query_budget: int,
-    seed: int,
-    directories: Sequence[Path] = (),
-    progress: Callable[[int], None] = silent,
-    memo: Memo | None = None,
-    lanes: int = LANES,
+    **settings: Unpack[SearchSettings],
 ) -> list[QuestionOutcome]:
     """Attack every question; outcomes come in the order of the examples.
 
@@ -67,12 +60,7 @@ def attack_questions(
         victim: the reader.
         examples: what to attack. One whose answer is below ``spec.f1_below`` already is skipped.
         spec: the attack, of kind ``question``.
-        query_budget: most queries per example; at least 2.
-        seed: root of the examples' seeds.
-        directories: asset folders, see :func:`kdbench.attacks.assets.missing_assets`.
-        progress: called with the number of finished examples after each one.
-        memo: work shared with other victims.
-        lanes: how many questions are attacked at once; outcomes do not depend on it.
+        settings: query budget, seed and the like.
 
     Raises:
         AttackError: missing assets, an attack on something else, a question without an answer, or a victim
@@ -90,17 +78,7 @@ def attack_questions(
 
         return QuestionWrapper(victim, f1_below)
 
-    attempts = search_all(
-        examples,
-        wrap,
-        spec,
-        query_budget=query_budget,
-        seed=seed,
-        directories=directories,
-        progress=progress,
-        memo=memo,
-        lanes=lanes,
-    )
+    attempts = search_all(examples, wrap, spec, **settings)
     return [
         QuestionOutcome(
             id=example.id,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, Unpack
 
 import numpy as np
 
-from kdbench.attacks._search import LANES, MAX_WORDS, search_all, silent
-from kdbench.attacks.memo import Memo
+from kdbench.attacks._search import MAX_WORDS, search_all
 from kdbench.attacks.outcomes import AttackOutcome, summarize
+from kdbench.attacks.settings import SearchSettings
 from kdbench.attacks.spec import AttackSpec
 from kdbench.errors import AttackError
 
@@ -77,12 +76,7 @@ def attack_texts(
     spec: AttackSpec,
     *,
     perturb: Column,
-    query_budget: int,
-    seed: int,
-    directories: Sequence[Path] = (),
-    progress: Callable[[int], None] = silent,
-    memo: Memo | None = None,
-    lanes: int = LANES,
+    **settings: Unpack[SearchSettings],
 ) -> list[AttackOutcome]:
     """Attack every example; outcomes come in the order of the examples.
 
@@ -95,12 +89,7 @@ def attack_texts(
         examples: what to attack. One whose gold label the victim already misses is skipped.
         spec: the attack.
         perturb: the only column that changes; the other is passed along as it is.
-        query_budget: most queries per example, counted as in :class:`AttackOutcome`; at least 2.
-        seed: root of the examples' seeds.
-        directories: asset folders, see :func:`kdbench.attacks.assets.missing_assets`.
-        progress: called with the number of finished examples after each one.
-        memo: work shared with other victims.
-        lanes: how many examples are attacked at once; outcomes do not depend on it.
+        settings: query budget, seed and the like.
 
     Raises:
         AttackError: missing assets, a victim that does not fit, or examples without the chosen column.
@@ -112,17 +101,7 @@ def attack_texts(
 
         return VictimWrapper(victim, perturb, MAX_WORDS)
 
-    attempts = search_all(
-        examples,
-        wrap,
-        spec,
-        query_budget=query_budget,
-        seed=seed,
-        directories=directories,
-        progress=progress,
-        memo=memo,
-        lanes=lanes,
-    )
+    attempts = search_all(examples, wrap, spec, **settings)
     return [
         AttackOutcome(
             id=example.id,

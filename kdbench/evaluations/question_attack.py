@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import Unpack
 
 from transformers import PreTrainedModel
 
-from kdbench.attacks.memo import Memo
 from kdbench.attacks.outcomes import QuestionOutcome, summarize_questions
 from kdbench.attacks.question_reader import ReaderVictim
 from kdbench.attacks.questions import QuestionExample, attack_questions
+from kdbench.attacks.settings import SearchSettings
 from kdbench.attacks.spec import AttackSpec
 from kdbench.cells.common import pick_device
 from kdbench.cells.data import load_trained
@@ -45,12 +44,7 @@ def attack_reader(
     reader: Reader,
     examples: SpanExamples,
     attack: AttackSpec,
-    *,
-    query_budget: int,
-    seed: int,
-    directories: Sequence[Path],
-    memo: Memo,
-    progress: Callable[[int], None],
+    **settings: Unpack[SearchSettings],
 ) -> list[QuestionOutcome]:
     """Attack a reader where it is; arguments as of :func:`kdbench.attacks.questions.attack_questions`."""
     rows = zip(examples.ids, examples.texts, examples.pairs or [], examples.answers, strict=True)
@@ -58,9 +52,5 @@ def attack_reader(
         ReaderVictim(model, reader),
         [QuestionExample(*row) for row in rows],
         attack,
-        query_budget=query_budget,
-        seed=seed,
-        directories=directories,
-        memo=memo,
-        progress=progress,
+        **settings,
     )

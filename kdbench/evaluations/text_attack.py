@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import Unpack
 
 from transformers import PreTrainedModel
 
 from kdbench.attacks.classifier import ClassifierVictim
-from kdbench.attacks.memo import Memo
 from kdbench.attacks.outcomes import AttackOutcome, summarize
+from kdbench.attacks.settings import SearchSettings
 from kdbench.attacks.spec import AttackSpec
 from kdbench.attacks.text import Column, TextExample, attack_texts
 from kdbench.cells.common import pick_device
@@ -49,11 +48,7 @@ def attack_classifier(
     attack: AttackSpec,
     *,
     perturb: Column,
-    query_budget: int,
-    seed: int,
-    directories: Sequence[Path],
-    memo: Memo,
-    progress: Callable[[int], None],
+    **settings: Unpack[SearchSettings],
 ) -> list[AttackOutcome]:
     """Attack a classifier where it is; arguments as of :func:`kdbench.attacks.text.attack_texts`."""
     assert isinstance(reader, TextReader)
@@ -64,9 +59,5 @@ def attack_classifier(
         [TextExample(identity, text, pair, int(label)) for identity, text, pair, label in rows],
         attack,
         perturb=perturb,
-        query_budget=query_budget,
-        seed=seed,
-        directories=directories,
-        memo=memo,
-        progress=progress,
+        **settings,
     )

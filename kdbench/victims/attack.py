@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,8 @@ from transformers import PreTrainedModel
 from kdbench.attacks.image_checks import check_images
 from kdbench.attacks.image_state import StateFile
 from kdbench.attacks.images import attack_images, summarize_images
-from kdbench.attacks.memo import Memo
 from kdbench.attacks.outcomes import AttackOutcome, QuestionOutcome, summarize, summarize_questions, summarize_reduction
+from kdbench.attacks.settings import SearchSettings
 from kdbench.attacks.spec import AttackSpec
 from kdbench.attacks.text import Column
 from kdbench.cells.data import AnyExamples
@@ -55,12 +54,9 @@ def attack_victim(
     attack: AttackSpec,
     *,
     perturb: Column,
-    query_budget: int,
-    seed: int,
-    directories: Sequence[Path],
-    memo: Memo,
     state: StateFile | None,
     report: Report,
+    **settings: Unpack[SearchSettings],
 ) -> Attacked:
     """Attack a model where it is.
 
@@ -68,12 +64,9 @@ def attack_victim(
         examples: of the victim's task, classes in the task's order.
         attack: of the task's kind.
         perturb: which text of a pair changes.
-        query_budget: most queries for a text.
-        seed: of the attack.
-        directories: asset folders.
-        memo: work shared with other victims.
         state: where an attack on images keeps what it has found so far.
         report: progress.
+        settings: query budget, seed and the like; its ``progress`` is what ``report`` is told.
 
     Raises:
         AttackError: the attack cannot run here, or not on this victim.
@@ -81,39 +74,16 @@ def attack_victim(
     if victim.order is not None:
         examples = replace(examples, labels=victim.order.outputs[examples.labels])
     if isinstance(examples, ImageExamples):
-        found = _attack_images(victim, examples, attack, seed, state, report)
+        found = _attack_images(victim, examples, attack, settings["seed"], state, report)
     else:
         assert isinstance(victim.model, PreTrainedModel)
 
-        def count(done: int) -> None:
-            report("", done / len(examples))
-
+        settings["progress"] = lambda done: report("", done / len(examples))
         if isinstance(examples, SpanExamples):
-            questions = attack_reader(
-                victim.model,
-                victim.reader,
-                examples,
-                attack,
-                query_budget=query_budget,
-                seed=seed,
-                directories=directories,
-                memo=memo,
-                progress=count,
-            )
+            questions = attack_reader(victim.model, victim.reader, examples, attack, **settings)
             return _of_texts(questions, summarize_questions(questions))
         assert isinstance(examples, TextExamples)
-        texts = attack_classifier(
-            victim.model,
-            victim.reader,
-            examples,
-            attack,
-            perturb=perturb,
-            query_budget=query_budget,
-            seed=seed,
-            directories=directories,
-            memo=memo,
-            progress=count,
-        )
+        texts = attack_classifier(victim.model, victim.reader, examples, attack, perturb=perturb, **settings)
         found = _of_texts(texts, (summarize_reduction if attack.goal == "reduction" else summarize)(texts))
     assert victim.order is not None
     classes = victim.order.classes
