@@ -17,6 +17,8 @@ from kdbench.attacks.image_state import StateFile
 from kdbench.attacks.images import ImageAttackResult, attack_images
 from tests.attacks.image_cases import attack, digits, trained
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPEC = attack(
     epsilons=(0.04, 0.08),
     members=[
@@ -52,7 +54,7 @@ def same(first: ImageAttackResult, second: ImageAttackResult) -> bool:
 
 
 @pytest.fixture(scope="module")
-def whole() -> ImageAttackResult:
+def whole(one_thread: None) -> ImageAttackResult:
     return run(None)
 
 
